@@ -1,0 +1,74 @@
+"""Argument checks in one message style: what it was, what it must be, what to do."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+
+class BadInput(ValueError):
+    """A mistake in what a person handed over; the command line prints it as one line."""
+
+
+def is_concrete(*values: Any) -> bool:
+    """Whether every value can be looked at now, that is outside a trace."""
+    leaves = jax.tree.leaves(values)
+    return not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
+def require(value: Array, holds: Array, message: str) -> Array:
+    """Return `value` if `holds`; else ValueError, or a run-time error under a trace.
+
+    Args:
+        value: What is checked.
+        holds: The test, written so that NaN fails it.
+        message: One sentence with the remedy.
+
+    Raises:
+        ValueError: The test fails on concrete values.
+    """
+    if not is_concrete(value, holds):
+        return eqx.error_if(value, ~jnp.all(holds), message)
+    if not bool(jnp.all(holds)):
+        raise ValueError(message)
+    return value
+
+
+def non_negative(name: str) -> Callable[[Array], Array]:
+    """Field converter that rejects entries < 0, NaN and infinity."""
+
+    def check(value: Array) -> Array:
+        value = jnp.asarray(value)
+        holds = jnp.isfinite(value) & (value >= 0)
+        return require(value, holds, f"`{name}` must be finite and >= 0 everywhere.")
+
+    return check
+
+
+def check_one_of(value: str, allowed: Collection[str], name: str) -> None:
+    """Raise BadInput unless `value` is one of `allowed`."""
+    if value not in allowed:
+        choices = ", ".join(repr(choice) for choice in allowed)
+        raise BadInput(f"`{name}` is {value!r}; it must be one of {choices}.")
+
+
+def check_positive(value: float, name: str) -> None:
+    """Raise ValueError unless the concrete number `value` is finite and > 0."""
+    if not (np.isfinite(value) and value > 0):
+        raise ValueError(f"`{name}` is {value}; it must be finite and positive.")
+
+
+def check_decreasing(times: np.ndarray, name: str) -> None:
+    """Raise ValueError unless `times` decrease strictly."""
+    bad = np.flatnonzero(~(np.diff(times) < 0))
+    if bad.size:
+        i = int(bad[0])
+        raise ValueError(
+            f"`{name}` must decrease strictly: entries {i} and {i + 1} are "
+            f"{times[i]:g} and {times[i + 1]:g}; reverse the grid, or drop repeated "
+            f"times."
+        )
