@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 
 class BadInput(ValueError):
-    """A mistake in what a person handed over; the command line prints it as one line."""
+    """A mistake in what a person handed over: one line on the command line."""
 
 
 def is_concrete(*values: Any) -> bool:

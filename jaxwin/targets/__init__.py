@@ -1,1 +1,14 @@
-"""."""
+"""Laws p0 whose posterior under the Gaussian channel is known exactly.
+
+They know alpha and sigma, never time. Every method takes one point; `jax.vmap` batches.
+"""
+
+from jaxwin.targets._base import (
+    AbstractDenoiser as AbstractDenoiser,
+    AbstractLabelledTarget as AbstractLabelledTarget,
+    AbstractTarget as AbstractTarget,
+    Moments as Moments,
+)
+from jaxwin.targets._empirical import Empirical as Empirical
+from jaxwin.targets._gaussian_mixture import GaussianMixture as GaussianMixture
+from jaxwin.targets._reduction import Reduction as Reduction, reduce as reduce

@@ -1,0 +1,171 @@
+"""What a denoiser, a target and a labelled target are: contracts for one point."""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxwin._checks import is_concrete
+from jaxwin._typing import Key, Point, ScalarLike
+
+
+class Moments(eqx.Module):
+    """Mean and covariance = factor factor^T + variance I of a law in d dimensions."""
+
+    mean: Float[Array, " d"]
+    factor: Float[Array, "d r"]
+    variance: Float[Array, ""]
+
+    def covariance(self) -> Float[Array, "d d"]:
+        """The dense covariance."""
+        product = jnp.matmul(self.factor, self.factor.T, precision="highest")
+        return product + self.variance * jnp.eye(self.mean.size, dtype=product.dtype)
+
+    def eigenvalues(self, count: int) -> Float[Array, " count"]:
+        """The `count` largest eigenvalues of the covariance, descending.
+
+        Taken from the smaller of factor^T factor and factor factor^T, which share
+        their positive eigenvalues; past the rank of the factor they equal `variance`.
+        """
+        a = self.factor if self.factor.shape[0] <= self.factor.shape[1] else None
+        a = self.factor.T if a is None else a
+        gram = jnp.matmul(a, a.T, precision="highest")
+        found = jnp.clip(jnp.linalg.eigvalsh(gram)[::-1], 0)[:count]
+        count = min(count, self.mean.size)
+        return jnp.pad(found, (0, max(0, count - found.size)))[:count] + self.variance
+
+
+class AbstractDenoiser(eqx.Module):
+    """Posterior means E[x0 | x] of a law seen through x = alpha x0 + sigma z."""
+
+    @abc.abstractmethod
+    def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """Posterior mean E[x0 | x]."""
+
+    @abc.abstractmethod
+    def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """Score grad log p(x) = (alpha E[x0 | x] - x) / sigma^2; refused at sigma 0."""
+
+    @abc.abstractmethod
+    def jacobian_product(
+        self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Point:
+        """Product of the score's (symmetric) Jacobian with `v`."""
+
+    def score_many(
+        self, xs: Float[Array, "b d"], alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, "b d"]:
+        """Scores of a block of points at one noise level."""
+        return jax.vmap(lambda x: self.score(x, alpha, sigma))(xs)
+
+
+class AbstractTarget(AbstractDenoiser):
+    """A law p0 whose posterior p(x0 | x) under the Gaussian channel is known.
+
+    `posterior_draws` is the number of Gaussian vectors that `posterior_draw` takes.
+    """
+
+    posterior_draws: eqx.AbstractVar[int]
+
+    @property
+    @abc.abstractmethod
+    def dimension(self) -> int:
+        """Dimension d of a point."""
+
+    @abc.abstractmethod
+    def log_density(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, ""]:
+        """Log-density of the noised law at `x`."""
+
+    @abc.abstractmethod
+    def score_jacobian(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, "d d"]:
+        """Jacobian of the score, (alpha^2 Cov[x0 | x] / sigma^2 - I) / sigma^2."""
+
+    @abc.abstractmethod
+    def posterior_covariance(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, "d d"]:
+        """Posterior covariance Cov[x0 | x]."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key) -> Point:
+        """One clean point x0."""
+
+    @abc.abstractmethod
+    def posterior_draw(
+        self,
+        choice_key: Key,
+        z: Float[Array, "draws d"],
+        x: Point,
+        alpha: ScalarLike,
+        sigma: ScalarLike,
+    ) -> Point:
+        """Exact draw x0 ~ p(x0 | x): Gaussians handed in, discrete choices by key."""
+
+    @abc.abstractmethod
+    def moments(self) -> Moments:
+        """Mean and covariance of the clean law."""
+
+    def posterior_sample(
+        self, key: Key, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Point:
+        """An exact draw x0 ~ p(x0 | x)."""
+        choice_key, normal_key = jr.split(key)
+        z = jr.normal(normal_key, (self.posterior_draws, self.dimension), x.dtype)
+        return self.posterior_draw(choice_key, z, x, alpha, sigma)
+
+
+class AbstractLabelledTarget(AbstractTarget):
+    """A target whose points carry one of `num_labels` labels (classes)."""
+
+    num_labels: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def sample_labelled(self, key: Key) -> tuple[Point, Int[Array, ""]]:
+        """One clean point with its label."""
+
+    @abc.abstractmethod
+    def log_label_prior(self) -> Float[Array, " c"]:
+        """Log-probabilities of the labels."""
+
+    @abc.abstractmethod
+    def label_log_posterior(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, " c"]:
+        """Log-probabilities log p(label | x); at sigma = 0 the limit sigma -> 0."""
+
+    @abc.abstractmethod
+    def restrict(self, mask: Bool[Array, " c"]) -> "AbstractLabelledTarget":
+        """The law given that the label is one of those in `mask`."""
+
+    def soft_labels(
+        self, key: Key, alphas: Float[Array, " t"], sigmas: Float[Array, " t"]
+    ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
+        """A clean draw's label, and log p(label | x) at every noise level.
+
+        The same clean point and the same Gaussian z serve all levels, so a whole curve
+        is one pass and its errors are correlated along the curve.
+        """
+        data_key, noise_key = jr.split(key)
+        x0, label = self.sample_labelled(data_key)
+        z = jr.normal(noise_key, x0.shape, x0.dtype)
+
+        def at(alpha: Array, sigma: Array) -> Array:
+            return self.label_log_posterior(alpha * x0 + sigma * z, alpha, sigma)
+
+        return label, jax.vmap(at)(alphas, sigmas)
+
+
+def refuse_zero_noise(sigma: ScalarLike, what: str) -> None:
+    """Raise ValueError where `sigma` is a concrete zero: scores do not exist there."""
+    if is_concrete(sigma) and not bool(jnp.all(jnp.asarray(sigma) > 0)):
+        raise ValueError(
+            f"`sigma` is {sigma}: {what} needs sigma > 0; take a small positive sigma, "
+            f"or `label_log_posterior`, whose limit at sigma = 0 exists."
+        )

@@ -1,0 +1,408 @@
+"""A data set as a law: point masses, or a Gaussian kernel about every point."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
+
+from jaxwin._checks import is_concrete, non_negative, require
+from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance, choose
+from jaxwin._streaming import (
+    Block,
+    Blocks,
+    Online,
+    Posterior,
+    finish,
+    log_ratios,
+    merge,
+    nearest,
+    partial,
+)
+from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
+from jaxwin.targets._labels import check_labels, restricted_log_weights
+from jaxwin.targets._own_point import own_partial, own_posterior
+
+# Points a block: large enough for a full-speed matrix product, small enough for cache.
+BLOCK = 1024
+
+
+class Empirical(AbstractLabelledTarget):
+    r"""Law p0 = (1/n) sum_i N(a_i, h^2 I) of a data set; h = 0 is the point masses.
+
+    Through x = alpha x0 + sigma z every point is seen with variance
+    v = alpha^2 h^2 + sigma^2, and with p_i(x) ~ exp(-|x - alpha a_i|^2 / 2v)
+
+        E[x0 | x] = (1 - alpha g) sum_i p_i a_i + g x,    g = alpha h^2 / v
+        score     = (alpha sum_i p_i a_i - x) / v
+
+    All sums stream over blocks of points, in two passes (nearest point first, then
+    log-weights relative to it): memory beyond the data does not grow with n, work is
+    O(n d) a point.
+
+    Without labels all points share one label.
+
+    References:
+        Biroli et al., arXiv:2402.18491, section 3 (the empirical score).
+    """
+
+    blocks: Blocks
+    bandwidth: Float[Array, ""]
+    centre: Float[Array, " d"]
+    num_points: int = eqx.field(static=True)
+    posterior_draws: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        points: ArrayLike,
+        labels: ArrayLike | None = None,
+        bandwidth: ScalarLike = 0.0,
+    ):
+        """Build the law.
+
+        Args:
+            points: (n, d) data.
+            labels: (n,) classes 0 ... c - 1, or None.
+            bandwidth: Kernel standard deviation h >= 0, in units of the data.
+
+        Raises:
+            ValueError: Another shape, non-finite points, labels of another length.
+        """
+        points = as_float(points)
+        if points.ndim != 2 or 0 in points.shape:
+            raise ValueError(
+                f"`points` has shape {points.shape}; it must be (n, d) with n, d >= 1: "
+                f"flatten each point into one row."
+            )
+        message = "`points` must be finite everywhere; drop rows with NaN or infinity."
+        points = require(points, jnp.isfinite(points), message)
+        n = points.shape[0]
+        labels = np.zeros(n, np.int32) if labels is None else labels
+        labels, num_labels = check_labels(labels, n)
+        count = -(-n // BLOCK)
+        size = -(-n // count)
+        pad = count * size - n
+        log_weights = jnp.full((n,), -np.log(n), points.dtype)
+        self.blocks = Blocks(
+            points=jnp.pad(points, ((0, pad), (0, 0))).reshape(count, size, -1),
+            log_weights=jnp.pad(
+                log_weights, (0, pad), constant_values=-jnp.inf
+            ).reshape(count, size),
+            labels=jnp.pad(labels, (0, pad)).reshape(count, size),
+            num_labels=num_labels,
+        )
+        bandwidth = jnp.asarray(bandwidth).astype(points.dtype)
+        self.bandwidth = non_negative("bandwidth")(bandwidth)
+        self.centre = points.mean(axis=0)
+        self.num_points = n
+        # Point masses need no Gaussian; a traced bandwidth may be positive.
+        smooth = not is_concrete(bandwidth) or bool(bandwidth > 0)
+        self.posterior_draws = int(smooth)
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels c."""
+        return self.blocks.num_labels
+
+    @property
+    def dimension(self) -> int:
+        """Dimension d of a point."""
+        return self.centre.size
+
+    @property
+    def points(self) -> Float[Array, "n d"]:
+        """The data, without padding."""
+        return self.blocks.points.reshape(-1, self.dimension)[: self.num_points]
+
+    @property
+    def labels(self) -> Int[Array, " n"]:
+        """Label of each point."""
+        return self.blocks.labels.reshape(-1)[: self.num_points]
+
+    def many(
+        self, xs: Float[Array, "b d"], alpha: ScalarLike, sigma: ScalarLike
+    ) -> Posterior:
+        """Evidence, mean, label posterior and purity at a block of points."""
+        return jax.vmap(lambda x: self._posterior(x, alpha, sigma))(xs)
+
+    def nearest(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """The data point of largest weight at x."""
+        variance = self._variance(alpha, sigma)
+        return nearest(self.blocks, x, alpha, variance, self.centre)
+
+    def partial(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike, reference: Point
+    ) -> Online:
+        """Unnormalised averages over these points, relative to `reference`.
+
+        Averages of disjoint data sets about one reference `merge`; `finish` normalises.
+        """
+        variance = self._variance(alpha, sigma)
+        start = Online.empty(self.dimension, self.num_labels, x.dtype)
+
+        def step(online: Online, block: Block) -> Online:
+            ratio = log_ratios(block, x, reference, alpha, variance)
+            return merge(online, partial(block, ratio))
+
+        return self.blocks.fold(step, start)
+
+    def finish(
+        self,
+        online: Online,
+        x: Point,
+        alpha: ScalarLike,
+        sigma: ScalarLike,
+        reference: Point,
+    ) -> Posterior:
+        """Normalised averages, from those of `partial` about the same reference."""
+        variance = self._variance(alpha, sigma)
+        square = jnp.sum((x - alpha * reference) ** 2) / variance
+        log_reference = -0.5 * (square + x.size * (LOG_TWO_PI + jnp.log(variance)))
+        posterior = finish(online, log_reference)
+        gain = self._gain(alpha, variance)
+        mean = (1 - alpha * gain) * posterior.mean + gain * x
+        return eqx.tree_at(lambda p: p.mean, posterior, mean)
+
+    def log_density(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, ""]:
+        """Log-density of the noised law; point masses need sigma > 0."""
+        if self.posterior_draws == 0:
+            refuse_zero_noise(sigma, "a density of point masses")
+        return self._posterior(x, alpha, sigma).log_evidence
+
+    def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """Posterior mean E[x0 | x]."""
+        return self._posterior(x, alpha, sigma).mean
+
+    def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """Score of the noised law.
+
+        Raises:
+            ValueError: `sigma` is a concrete zero.
+        """
+        refuse_zero_noise(sigma, "a score")
+        online, _ = self._online(x, alpha, sigma)
+        mean = online.sum_x / online.mass
+        return (alpha * mean - x) / self._variance(alpha, sigma)
+
+    def score_jacobian(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, "d d"]:
+        """Jacobian (alpha^2 / v^2) Cov_i[a_i] - I / v, over data points i given x.
+
+        Raises:
+            ValueError: `sigma` is a concrete zero.
+        """
+        refuse_zero_noise(sigma, "a score Jacobian")
+        variance = self._variance(alpha, sigma)
+        spread = self._scatter(x, alpha, sigma) * (alpha / variance) ** 2
+        return spread - jnp.eye(x.size, dtype=x.dtype) / variance
+
+    def jacobian_product(
+        self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Point:
+        """Product of the score's Jacobian with `v`, without the matrix.
+
+        Raises:
+            ValueError: `sigma` is a concrete zero.
+        """
+        refuse_zero_noise(sigma, "a score Jacobian")
+
+        def add(weight: Array, centred: Array) -> Array:
+            along = jnp.sum(centred * v[None], axis=1)
+            return jnp.matmul(weight * along, centred, precision="highest")
+
+        variance = self._variance(alpha, sigma)
+        spread = self._centred_sum(x, alpha, sigma, add, jnp.zeros_like(x))
+        return spread * (alpha / variance) ** 2 - v / variance
+
+    def posterior_covariance(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, "d d"]:
+        """Posterior covariance Cov[x0 | x]: between the points plus within a kernel."""
+        variance = self._variance(alpha, sigma)
+        shrink = 1 - alpha * self._gain(alpha, variance)
+        within = self._kernel_variance(sigma, variance)
+        between = shrink**2 * self._scatter(x, alpha, sigma)
+        return between + within * jnp.eye(x.size, dtype=x.dtype)
+
+    def label_log_posterior(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, " c"]:
+        """Log-probabilities of the labels given x; at sigma = 0 the limit."""
+        return self._posterior(x, alpha, sigma).label_log_posterior
+
+    def log_label_prior(self) -> Float[Array, " c"]:
+        """Log-probabilities of the labels."""
+        mass = jax.ops.segment_sum(
+            jnp.exp(self.blocks.log_weights.reshape(-1)),
+            self.blocks.labels.reshape(-1),
+            self.num_labels,
+        )
+        return jnp.log(mass)
+
+    def sample(self, key: Key) -> Point:
+        """One clean point."""
+        return self.sample_labelled(key)[0]
+
+    def sample_labelled(self, key: Key) -> tuple[Point, Int[Array, ""]]:
+        """One clean point with its label."""
+        choice_key, normal_key = jr.split(key)
+        index = self.draw_index(choice_key)
+        z = jr.normal(normal_key, (self.dimension,), self.centre.dtype)
+        points = self.blocks.points.reshape(-1, self.dimension)
+        return points[index] + self.bandwidth * z, self.blocks.labels.reshape(-1)[index]
+
+    def draw_index(self, key: Key) -> Int[Array, ""]:
+        """Index of one point drawn by weight."""
+        uniform = jr.uniform(key, (), self.centre.dtype)
+        return choose(self.blocks.log_weights.reshape(-1), uniform)
+
+    def posterior_draw(
+        self,
+        choice_key: Key,
+        z: Float[Array, "draws d"],
+        x: Point,
+        alpha: ScalarLike,
+        sigma: ScalarLike,
+    ) -> Point:
+        """Exact draw x0 ~ p(x0 | x): one uniform through cumulative weights."""
+        variance = self._variance(alpha, sigma)
+        online, reference = self._online(x, alpha, sigma)
+        threshold = jr.uniform(choice_key, (), x.dtype) * online.mass
+
+        def step(carry: tuple[Array, Point, Array], block: Block):
+            below, point, done = carry
+            ratio = log_ratios(block, x, reference, alpha, variance)
+            cumulative = below + jnp.cumsum(jnp.exp(ratio - online.top))
+            k = jnp.searchsorted(cumulative, threshold, side="right")
+            # Rounding may leave the threshold above every sum: the last point with
+            # weight stands until a block passes it.
+            last = jnp.searchsorted(cumulative, cumulative[-1], side="left")
+            candidate = block.points[jnp.minimum(k, last)]
+            some = cumulative[-1] > below
+            point = jnp.where(some & ~done, candidate, point)
+            return cumulative[-1], point, done | (cumulative[-1] > threshold)
+
+        start = jnp.zeros((), x.dtype), reference, jnp.zeros((), bool)
+        _, point, _ = self.blocks.fold(step, start)
+        if self.posterior_draws == 0:
+            return point
+        gain = self._gain(alpha, variance)
+        spread = jnp.sqrt(self._kernel_variance(sigma, variance))
+        return (1 - alpha * gain) * point + gain * x + spread * z[0]
+
+    def restrict(self, mask: Bool[Array, " c"]) -> "Empirical":
+        """The law of the points whose label is in `mask`.
+
+        Raises:
+            ValueError: Nothing is left (a run-time error where `mask` is traced).
+        """
+        blocks = self.blocks
+        log_weights = restricted_log_weights(blocks.log_weights, blocks.labels, mask)
+        return eqx.tree_at(lambda law: law.blocks.log_weights, self, log_weights)
+
+    def moments(self) -> Moments:
+        """Mean and covariance (dividing by n); the factor is the centred data."""
+        weights = jnp.exp(self.blocks.log_weights.reshape(-1)[: self.num_points])
+        mean = jnp.matmul(weights, self.points, precision="highest")
+        factor = (self.points - mean[None]).T * jnp.sqrt(weights)[None]
+        return Moments(mean, factor, self.bandwidth**2)
+
+    def own_partial(
+        self, index: Int[Array, ""], z: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Online:
+        """Averages over the others at a point noised from data point `index`.
+
+        The point is alpha a_own + sqrt(v) z, and weights are relative to the own one:
+        nothing cancels, whatever sigma is.
+        """
+        variance = self._variance(alpha, sigma)
+        return own_partial(self.blocks, index, z, alpha / jnp.sqrt(variance))
+
+    def own_log_ratio(
+        self, index: Int[Array, ""], z: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, ""]:
+        """Log of the others' weight over the own one; -inf if there are no others."""
+        return self.own_partial(index, z, alpha, sigma).log_mass()
+
+    def own_many(
+        self,
+        indices: Int[Array, " b"],
+        zs: Float[Array, "b d"],
+        alphas: Float[Array, " t"],
+        sigmas: Float[Array, " t"],
+    ) -> Posterior:
+        """Finished averages, the own point in, of b noised points at t levels: (b, t).
+
+        Distances are taken once and serve every level. `mean` is E[x0 | x].
+        """
+        at_levels = jax.vmap(self._own_posterior, in_axes=(None, None, 0, 0))
+        return jax.vmap(lambda i, z: at_levels(i, z, alphas, sigmas))(indices, zs)
+
+    def soft_labels(
+        self, key: Key, alphas: Float[Array, " t"], sigmas: Float[Array, " t"]
+    ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
+        """A draw's label and log p(label | x) at every level, the own point in."""
+        choice_key, normal_key = jr.split(key)
+        index = self.draw_index(choice_key)
+        z = jr.normal(normal_key, (self.dimension,), self.centre.dtype)
+        at_levels = jax.vmap(self._own_posterior, in_axes=(None, None, 0, 0))
+        posterior = at_levels(index, z, alphas, sigmas)
+        return self.blocks.labels.reshape(-1)[index], posterior.label_log_posterior
+
+    def _own_posterior(
+        self, index: Int[Array, ""], z: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Posterior:
+        variance = self._variance(alpha, sigma)
+        online = self.own_partial(index, z, alpha, sigma)
+        posterior, x = own_posterior(self.blocks, online, index, z, alpha, variance)
+        gain = self._gain(alpha, variance)
+        mean = (1 - alpha * gain) * posterior.mean + gain * x
+        return eqx.tree_at(lambda p: p.mean, posterior, mean)
+
+    def _variance(self, alpha: ScalarLike, sigma: ScalarLike) -> Float[Array, ""]:
+        return alpha**2 * self.bandwidth**2 + channel_variance(sigma)
+
+    def _gain(self, alpha: ScalarLike, variance: Float[Array, ""]) -> Array:
+        return alpha * self.bandwidth**2 / variance
+
+    def _kernel_variance(self, sigma: ScalarLike, variance: Float[Array, ""]) -> Array:
+        """Posterior variance sigma^2 h^2 / v within one kernel."""
+        return as_float(sigma) ** 2 * self.bandwidth**2 / variance
+
+    def _online(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> tuple[Online, Point]:
+        reference = self.nearest(x, alpha, sigma)
+        return self.partial(x, alpha, sigma, reference), reference
+
+    def _posterior(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Posterior:
+        online, reference = self._online(x, alpha, sigma)
+        return self.finish(online, x, alpha, sigma, reference)
+
+    def _scatter(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Array:
+        """Covariance of the data points under their responsibilities."""
+
+        def add(weight: Array, centred: Array) -> Array:
+            weighted = (centred * weight[:, None]).T
+            return jnp.matmul(weighted, centred, precision="highest")
+
+        zero = jnp.zeros((x.size, x.size), x.dtype)
+        return self._centred_sum(x, alpha, sigma, add, zero)
+
+    def _centred_sum(self, x, alpha, sigma, add, zero: Array) -> Array:
+        """Stream a weighted sum over a_i - sum_j p_j a_j, centred before squaring."""
+        online, reference = self._online(x, alpha, sigma)
+        mean = online.sum_x / online.mass
+        variance = self._variance(alpha, sigma)
+
+        def step(total: Array, block: Block) -> Array:
+            ratio = log_ratios(block, x, reference, alpha, variance)
+            weight = jnp.exp(ratio - online.top) / online.mass
+            return total + add(weight, block.points - mean[None])
+
+        return self.blocks.fold(step, zero)
