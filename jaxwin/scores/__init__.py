@@ -1,1 +1,8 @@
-"""."""
+"""Scores s(x, t): where a denoiser meets a process; conversions between predictions."""
+
+from jaxwin.scores._base import AbstractScore as AbstractScore
+from jaxwin.scores._conversions import (
+    Prediction as Prediction,
+    convert_prediction as convert_prediction,
+)
+from jaxwin.scores._exact import ExactScore as ExactScore

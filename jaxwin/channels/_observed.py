@@ -1,0 +1,98 @@
+"""A law seen through a channel: all that windows, clones and U-turns ask for."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin.channels._base import AbstractChannel
+from jaxwin.targets import AbstractLabelledTarget
+
+
+class AbstractObserved(eqx.Module):
+    """Clean labelled data, their degradation at a noise level, and the way back.
+
+    Analyses take only this, and never know whether the way back is an exact posterior,
+    a sampler or somebody's model. `has_exact_labels` says whether
+    `label_log_posterior` and `soft_labels` exist.
+    """
+
+    has_exact_labels: eqx.AbstractVar[bool]
+
+    @abc.abstractmethod
+    def start(self, key: Key) -> tuple[Point, Int[Array, ""]]:
+        """A clean point and its label."""
+
+    @abc.abstractmethod
+    def log_label_prior(self) -> Float[Array, " c"]:
+        """Log-probabilities of the labels of clean points."""
+
+    @abc.abstractmethod
+    def observe(self, key: Key, x0: Point, noise: ScalarLike) -> Point:
+        """An observation of `x0` at a noise level."""
+
+    @abc.abstractmethod
+    def resample(self, key: Key, observation: Point, noise: ScalarLike) -> Point:
+        """A clean point x0' continued from the observation."""
+
+    @abc.abstractmethod
+    def label_probabilities(self, x0: Point) -> Float[Array, " c"]:
+        """Probabilities of the labels of a clean point."""
+
+    @abc.abstractmethod
+    def label_log_posterior(
+        self, observation: Point, noise: ScalarLike
+    ) -> Float[Array, " c"]:
+        """Log-probabilities log p(label | observation)."""
+
+    @abc.abstractmethod
+    def soft_labels(
+        self, key: Key, noises: Float[Array, " t"]
+    ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
+        """A draw's label and its log posterior at every noise, in one pass."""
+
+
+class Observed(AbstractObserved):
+    """An exact law seen through a channel: `Observed(law, Gaussian())`."""
+
+    law: AbstractLabelledTarget
+    channel: AbstractChannel
+
+    @property
+    def has_exact_labels(self) -> bool:
+        """Always: the law's posterior is known."""
+        return True
+
+    def start(self, key: Key) -> tuple[Point, Int[Array, ""]]:
+        """A clean point of the law and its label."""
+        return self.law.sample_labelled(key)
+
+    def log_label_prior(self) -> Float[Array, " c"]:
+        """Log-probabilities of the labels."""
+        return self.law.log_label_prior()
+
+    def observe(self, key: Key, x0: Point, noise: ScalarLike) -> Point:
+        """The channel's observation of `x0`."""
+        return self.channel.corrupt(key, x0, noise)
+
+    def resample(self, key: Key, observation: Point, noise: ScalarLike) -> Point:
+        """An exact draw from p(x0 | observation)."""
+        return self.channel.resample(self.law, key, observation, noise)
+
+    def label_probabilities(self, x0: Point) -> Float[Array, " c"]:
+        """Probabilities of the labels of a clean point, the limit of no noise."""
+        return jnp.exp(self.law.label_log_posterior(x0, 1.0, 0.0))
+
+    def label_log_posterior(
+        self, observation: Point, noise: ScalarLike
+    ) -> Float[Array, " c"]:
+        """Log-probabilities log p(label | observation)."""
+        return self.channel.label_log_posterior(self.law, observation, noise)
+
+    def soft_labels(
+        self, key: Key, noises: Float[Array, " t"]
+    ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
+        """A draw's label and its log posterior at every noise, in one pass."""
+        return self.channel.soft_labels(self.law, key, noises)

@@ -1,0 +1,50 @@
+"""The score of a target on a clock, and every other form of the same knowledge."""
+
+import jax.numpy as jnp
+
+from jaxwin._typing import Point, ScalarLike
+from jaxwin.processes import AbstractProcess
+from jaxwin.scores._base import AbstractScore
+from jaxwin.targets import AbstractDenoiser
+
+
+class ExactScore(AbstractScore):
+    """score(x, t) = grad log p_t(x) of a target on a process.
+
+    The other forms are computed from whichever of score and denoiser is well
+    conditioned, so that each is finite at both ends of time where its limit is (at
+    sigma = 0 the score itself is refused, or infinite under a trace).
+    """
+
+    target: AbstractDenoiser
+    process: AbstractProcess
+
+    def __call__(self, x: Point, t: ScalarLike) -> Point:
+        """Score grad log p_t(x)."""
+        return self.target.score(x, *self._levels(x, t))
+
+    def denoised(self, x: Point, t: ScalarLike) -> Point:
+        """Posterior mean E[x0 | x_t = x]."""
+        return self.target.denoise(x, *self._levels(x, t))
+
+    def noise(self, x: Point, t: ScalarLike) -> Point:
+        """Noise prediction E[z | x_t = x] = -sigma score."""
+        return -self._levels(x, t)[1] * self(x, t)
+
+    def v_prediction(self, x: Point, t: ScalarLike) -> Point:
+        """The form v = alpha E[z | x] - sigma E[x0 | x] (arXiv:2202.00512, section 4)."""
+        alpha, sigma = self._levels(x, t)
+        return alpha * self.noise(x, t) - sigma * self.denoised(x, t)
+
+    def velocity(self, x: Point, t: ScalarLike) -> Point:
+        """Velocity dx/dt of the probability flow, alpha' E[x0 | x] - (sigma^2)' s / 2.
+
+        Equal to f x - g^2 score / 2, and finite where f is not (the interpolant's end).
+        """
+        alpha_rate = jnp.asarray(self.process.alpha_rate(t), x.dtype)
+        variance_rate = jnp.asarray(self.process.variance_rate(t), x.dtype)
+        return alpha_rate * self.denoised(x, t) - variance_rate / 2 * self(x, t)
+
+    def _levels(self, x: Point, t: ScalarLike):
+        alpha = jnp.asarray(self.process.alpha(t), x.dtype)
+        return alpha, jnp.asarray(self.process.sigma(t), x.dtype)
