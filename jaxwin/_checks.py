@@ -62,6 +62,15 @@ def check_positive(value: float, name: str) -> None:
         raise ValueError(f"`{name}` is {value}; it must be finite and positive.")
 
 
+def check_curve(noises: np.ndarray, name: str) -> None:
+    """Raise ValueError unless `noises` increase strictly and are at least 4."""
+    if noises.ndim != 1 or noises.size < 4 or not np.all(np.diff(noises) > 0):
+        raise ValueError(
+            f"`{name}` has shape {noises.shape}; it must be a list of at least 4 "
+            f"strictly increasing times: sort it, or take numpy.linspace."
+        )
+
+
 def check_decreasing(times: np.ndarray, name: str) -> None:
     """Raise ValueError unless `times` decrease strictly."""
     bad = np.flatnonzero(~(np.diff(times) < 0))

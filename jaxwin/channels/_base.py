@@ -5,7 +5,7 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float, Int
 
-from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin._typing import Key, Point, ScalarLike, TimesLike
 from jaxwin.targets import AbstractLabelledTarget
 
 
@@ -31,6 +31,14 @@ class AbstractChannel(eqx.Module):
         self, law: AbstractLabelledTarget, observation: Point, noise: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities of the labels given an observation."""
+
+    @abc.abstractmethod
+    def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
+        """An increasing map of noise in which curves are smooth: interpolate there."""
+
+    @abc.abstractmethod
+    def noise_at(self, coordinate: TimesLike) -> Float[Array, "..."]:
+        """Inverse of `coordinate`."""
 
     @abc.abstractmethod
     def soft_labels(

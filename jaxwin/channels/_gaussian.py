@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int
 
-from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin._typing import Key, Point, ScalarLike, TimesLike
 from jaxwin.channels._base import AbstractChannel
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
 from jaxwin.targets import AbstractLabelledTarget
@@ -42,6 +42,14 @@ class Gaussian(AbstractChannel):
         """Log-probabilities log p(label | x) under the law."""
         alpha, sigma = self._levels(noise, observation.dtype)
         return law.label_log_posterior(observation, alpha, sigma)
+
+    def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
+        """Minus the log-SNR: a change of the data's scale is a shift of it."""
+        return -self.process.log_snr(noise)
+
+    def noise_at(self, coordinate: TimesLike) -> Float[Array, "..."]:
+        """Time of the process at a log-SNR of minus `coordinate`."""
+        return self.process.time(-jnp.asarray(coordinate))
 
     def soft_labels(
         self, law: AbstractLabelledTarget, key: Key, noises: Float[Array, " t"]

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin._typing import Key, Point, ScalarLike, TimesLike
 from jaxwin.channels._base import AbstractChannel
 from jaxwin.targets import AbstractLabelledTarget
 
@@ -46,6 +46,14 @@ class AbstractObserved(eqx.Module):
         self, observation: Point, noise: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities log p(label | observation)."""
+
+    @abc.abstractmethod
+    def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
+        """An increasing map of noise in which curves are smooth: interpolate there."""
+
+    @abc.abstractmethod
+    def noise_at(self, coordinate: TimesLike) -> Float[Array, "..."]:
+        """Inverse of `coordinate`."""
 
     @abc.abstractmethod
     def soft_labels(
@@ -90,6 +98,14 @@ class Observed(AbstractObserved):
     ) -> Float[Array, " c"]:
         """Log-probabilities log p(label | observation)."""
         return self.channel.label_log_posterior(self.law, observation, noise)
+
+    def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
+        """The channel's coordinate."""
+        return self.channel.coordinate(noise)
+
+    def noise_at(self, coordinate: TimesLike) -> Float[Array, "..."]:
+        """Noise at a coordinate of the channel."""
+        return self.channel.noise_at(coordinate)
 
     def soft_labels(
         self, key: Key, noises: Float[Array, " t"]

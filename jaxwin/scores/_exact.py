@@ -32,7 +32,7 @@ class ExactScore(AbstractScore):
         return -self._levels(x, t)[1] * self(x, t)
 
     def v_prediction(self, x: Point, t: ScalarLike) -> Point:
-        """The form v = alpha E[z | x] - sigma E[x0 | x] (arXiv:2202.00512, section 4)."""
+        """Prediction v = alpha E[z | x] - sigma E[x0 | x] (arXiv:2202.00512)."""
         alpha, sigma = self._levels(x, t)
         return alpha * self.noise(x, t) - sigma * self.denoised(x, t)
 

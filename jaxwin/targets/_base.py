@@ -24,18 +24,28 @@ class Moments(eqx.Module):
         product = jnp.matmul(self.factor, self.factor.T, precision="highest")
         return product + self.variance * jnp.eye(self.mean.size, dtype=product.dtype)
 
-    def eigenvalues(self, count: int) -> Float[Array, " count"]:
-        """The `count` largest eigenvalues of the covariance, descending.
+    def leading(
+        self, count: int
+    ) -> tuple[Float[Array, " c"], Float[Array, "d c"]]:
+        """The min(count, d) largest eigenvalues, descending, and their directions.
 
-        Taken from the smaller of factor^T factor and factor factor^T, which share
-        their positive eigenvalues; past the rank of the factor they equal `variance`.
+        Taken from the smaller of factor^T factor and factor factor^T, which share their
+        positive eigenvalues. Past the rank of the factor eigenvalues equal `variance`;
+        directions there are zero where they were not needed to find the others.
         """
-        a = self.factor if self.factor.shape[0] <= self.factor.shape[1] else None
-        a = self.factor.T if a is None else a
-        gram = jnp.matmul(a, a.T, precision="highest")
-        found = jnp.clip(jnp.linalg.eigvalsh(gram)[::-1], 0)[:count]
-        count = min(count, self.mean.size)
-        return jnp.pad(found, (0, max(0, count - found.size)))[:count] + self.variance
+        dimension, rank = self.factor.shape
+        tall = dimension > rank
+        a = self.factor.T if tall else self.factor
+        values, vectors = jnp.linalg.eigh(jnp.matmul(a, a.T, precision="highest"))
+        values = jnp.clip(values[::-1][:count], 0)
+        vectors = vectors[:, ::-1][:, :count]
+        if tall:
+            size = jnp.sqrt(jnp.where(values > 0, values, 1))
+            lifted = jnp.matmul(self.factor, vectors, precision="highest")
+            vectors = lifted / size[None]
+        missing = (0, min(count, dimension) - values.size)
+        values = jnp.pad(values, missing) + self.variance
+        return values, jnp.pad(vectors, ((0, 0), missing))
 
 
 class AbstractDenoiser(eqx.Module):

@@ -1,0 +1,153 @@
+"""A time read off a curve, with its interval, or the answer that there is none."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from jaxwin.io import field
+
+# Resamples of whole curves; the 95 % interval is read from their quantiles.
+RESAMPLES = 1000
+
+
+class Crossing(eqx.Module):
+    """A time with its standard error and 95 % interval, or none in [low, high].
+
+    Where `found` is false, `time` and `stderr` are NaN in memory and null in JSON, and
+    low and high are the range searched.
+    """
+
+    time: Float[Array, "..."] = field((), "OU time", "the crossing", nullable=True)
+    stderr: Float[Array, "..."] = field((), "OU time", "standard error", nullable=True)
+    low: Float[Array, "..."] = field((), "OU time", "end of the 95 % interval")
+    high: Float[Array, "..."] = field(
+        (), "OU time", "end of the 95 % interval", nullable=True
+    )
+    found: Bool[Array, "..."] = field((), "", "whether the curve crosses")
+
+    def __str__(self) -> str:
+        low, high = float(self.low), float(self.high)
+        if not bool(self.found):
+            return f"not reached in [{low:.4g}, {high:.4g}]"
+        if not float(self.stderr) > 0:
+            return f"{float(self.time):.4f}"
+        return f"{float(self.time):.4f} ± {float(self.stderr):.4f}"
+
+    def to_json(self) -> dict:
+        """The time as `{value, stderr, low, high, found}`; infinite ends are null."""
+        number = lambda leaf: float(leaf) if np.isfinite(leaf) else None
+        found = bool(self.found)
+        return {
+            "value": number(self.time) if found else None,
+            "stderr": number(self.stderr) if found else None,
+            "low": number(self.low),
+            "high": number(self.high),
+            "found": found,
+        }
+
+    def read_on(self, clock: Callable[[Array], Array]) -> "Crossing":
+        """The same crossing on another clock, an increasing map of OU time."""
+        time, low, high = (clock(leaf) for leaf in (self.time, self.low, self.high))
+        step = 1e-4 * jnp.maximum(self.time, 1e-3)
+        slope = (clock(self.time + step) - clock(self.time - step)) / (2 * step)
+        return Crossing(time, self.stderr * jnp.abs(slope), low, high, self.found)
+
+
+def exact(
+    time: ArrayLike, found: ArrayLike = True, stderr: ArrayLike = 0.0
+) -> Crossing:
+    """A time known in closed form; `stderr` where what goes into it was estimated.
+
+    Where it is not `found` the whole clock [0, inf) is what was searched.
+    """
+    found = jnp.asarray(found)
+    time = jnp.where(found, jnp.asarray(time), jnp.nan)
+    stderr = jnp.where(found, jnp.asarray(stderr, time.dtype), jnp.nan)
+    # 1.96 standard errors: a 95 % interval of a Gaussian estimate.
+    low = jnp.where(found, time - 1.96 * stderr, 0.0)
+    high = jnp.where(found, time + 1.96 * stderr, jnp.inf)
+    return Crossing(time, stderr, low, high, found)
+
+
+def read_off(
+    coordinate: Float[np.ndarray, " t"],
+    mean: Float[np.ndarray, " t"],
+    block_means: Float[np.ndarray, "blocks t"],
+    block_counts: np.ndarray,
+    level: float,
+    clock: Callable[[Array], ArrayLike],
+    seed: int = 0,
+) -> Crossing:
+    """Where a measured curve crosses a level, by a bootstrap of whole curves.
+
+    Blocks are resampled with replacement, the curve of each resample is read off by
+    local cubic interpolation, and the interval is the central 95 % of these times.
+    Errors along a curve are correlated; whole curves are resampled for that reason. The
+    interval holds fixed what all blocks share: given these data.
+
+    Args:
+        coordinate: Where the curve's points lie, increasing with noise: minus the
+            log-SNR on a Gaussian channel, in which a change of the data's scale is a
+            shift, so that crossings move exactly as they must.
+        mean: The curve.
+        block_means: Its independent block means, at least 2 (128 for good intervals).
+        block_counts: Replicas in each block.
+        level: What is crossed.
+        clock: Increasing map from the coordinate to time.
+        seed: Of the bootstrap.
+    """
+    generator = np.random.default_rng(seed)
+    blocks = block_counts.size
+    draws = generator.multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES)
+    weights = draws * block_counts
+    curves = (weights / weights.sum(1, keepdims=True)) @ block_means
+    place = _cross(coordinate, mean[None], level)[0]
+    read = lambda places: np.asarray(clock(jnp.asarray(places)), np.float64)
+    if np.isnan(place):
+        low, high = read(coordinate[[0, -1]])
+        return _crossing(np.nan, np.nan, low, high, False)
+    places = _cross(coordinate, curves, level)
+    found = read(places[~np.isnan(places)])
+    low, high = np.quantile(found, [0.025, 0.975])
+    return _crossing(read(place), found.std(), low, high, True)
+
+
+def _crossing(
+    time: float, stderr: float, low: float, high: float, found: bool
+) -> Crossing:
+    numbers = (jnp.asarray(number, float) for number in (time, stderr, low, high))
+    return Crossing(*numbers, jnp.asarray(found))
+
+
+def _cross(
+    axis: Float[np.ndarray, " t"], curves: Float[np.ndarray, "b t"], level: float
+) -> Float[np.ndarray, " b"]:
+    """Last place (furthest along the axis) where each curve crosses; NaN for none."""
+    above = curves >= level
+    changes = above[:, 1:] != above[:, :-1]
+    some = changes.any(axis=1)
+    last = changes.shape[1] - 1 - np.argmax(changes[:, ::-1], axis=1)
+    start = np.clip(last - 1, 0, axis.size - 4)
+    nodes = start[:, None] + np.arange(4)
+    x, y = axis[nodes], np.take_along_axis(curves, nodes, 1) - level
+    rows = np.arange(len(curves))
+    left, right = axis[last], axis[last + 1]
+    sign = np.sign(curves[rows, last] - level)
+    for _ in range(60):
+        middle = (left + right) / 2
+        same = np.sign(_lagrange(x, y, middle)) == sign
+        left, right = np.where(same, middle, left), np.where(same, right, middle)
+    return np.where(some, (left + right) / 2, np.nan)
+
+
+def _lagrange(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """The cubic through four points of each row."""
+    total = np.zeros_like(at)
+    for i in range(4):
+        others = [j for j in range(4) if j != i]
+        weight = np.prod([(at - x[:, j]) / (x[:, i] - x[:, j]) for j in others], axis=0)
+        total += weight * y[:, i]
+    return total

@@ -1,0 +1,171 @@
+"""Clone agreement phi(t), measured by exact soft labels: no backward run."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Int
+
+from jaxwin._checks import check_curve
+from jaxwin._typing import Key
+from jaxwin.analysis._crossing import Crossing, read_off
+from jaxwin.channels import AbstractObserved
+from jaxwin.execution import Progress, run
+from jaxwin.io import field
+
+# phi at r = 1, where two equal Gaussian classes change curvature (arXiv:2402.18491).
+LEVEL = 0.775
+METHOD = "exact soft labels at the noise level (Rao-Blackwell, no backward run)"
+
+
+class PairAgreement(eqx.Module):
+    """Clone agreement of pairs of classes, each pair alone and at equal weights."""
+
+    pair: Int[np.ndarray, "p 2"] = field(("pairs", "side"), "label")
+    noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
+    phi: Float[np.ndarray, "p t"] = field(("pairs", "noise"), "probability")
+    stderr: Float[np.ndarray, "p t"] = field(("pairs", "noise"), "probability")
+    crossing: Crossing = field(("pairs",), "")
+
+
+class CloneAgreement(eqx.Module):
+    """Probability phi(t) that two clones branched at noise t end in one class.
+
+    phi = E_x sum_c p(c | x)^2: one at no noise, `chance` = sum_c w_c^2 at full noise.
+    """
+
+    noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
+    phi: Float[np.ndarray, " t"] = field(("noise",), "probability")
+    stderr: Float[np.ndarray, " t"] = field(("noise",), "probability")
+    crossing: Crossing
+    pairs: PairAgreement | None
+    chance: float = eqx.field(static=True)
+    level: float = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+
+
+def clone_agreement(
+    observed: AbstractObserved,
+    noises: ArrayLike,
+    *,
+    pairs: ArrayLike | Literal["all"] | None = None,
+    num_replicas: int = 8192,
+    key: Key | None = None,
+    level: float = LEVEL,
+    block_size: int = 64,
+    progress: Progress | None = None,
+) -> CloneAgreement:
+    """Measure phi over a curve of noise levels: all classes, and pairs of them.
+
+    One replica is one clean point and one Gaussian, which serve every noise level and
+    every pair: the curves are one compiled program, and their errors are correlated. A
+    pair counts its two classes equally: a draw of class a gives, by Bayes' rule at
+    equal weights, its posterior in each pair that a belongs to. Intervals of crossings
+    are given the law (for a data set: given these data).
+
+    Args:
+        observed: A law seen through a channel, such as
+            `Observed(Empirical(points, labels), Gaussian())`. A mixture that reduces
+            (`targets.reduce`) is best handed over reduced: cost O(r) whatever d.
+        noises: Times of the channel's process, increasing.
+        pairs: (p, 2) labels, "all", or None for no pairs.
+        num_replicas: Noised points, over all classes.
+        key: Random key; `jax.random.key(0)` if left out.
+        level: Where to read the crossings.
+        block_size: Replicas at once; the defaults give the 128 blocks that the
+            bootstrap of the crossings wants.
+        progress: Called as `progress(done, total)`.
+
+    Raises:
+        ValueError: Exact label posteriors are not to be had; fewer than 4 noises, or
+            noises that do not increase; labels that do not exist.
+
+    References:
+        Biroli et al., arXiv:2402.18491, section 2; phi as posterior purity: DESIGN 4.
+    """
+    if not observed.has_exact_labels:
+        raise ValueError("`observed` has no exact label posterior; simulate U-turns.")
+    noises = np.asarray(noises)
+    check_curve(noises, "noises")
+    key = jr.key(0) if key is None else key
+    log_prior = observed.log_label_prior()
+    chosen = _pairs(pairs, log_prior.size)
+    replica = eqx.Partial(
+        _purities,
+        observed,
+        jnp.asarray(noises),
+        jnp.asarray(chosen),
+        jnp.asarray(level),
+    )
+    estimate = run(replica, num_replicas, key, block_size=block_size, progress=progress)
+    coordinate = np.asarray(observed.coordinate(jnp.asarray(noises)))
+
+    def crossing(mean: np.ndarray, blocks: np.ndarray) -> Crossing:
+        counts, clock = estimate.block_counts, observed.noise_at
+        return read_off(coordinate, mean, blocks, counts, level, clock)
+
+    (phi, pair_phi), (error, pair_error) = estimate.mean, estimate.stderr
+    blocks, pair_blocks = estimate.block_means
+    found = None
+    if len(chosen):
+        each = [crossing(pair_phi[p], pair_blocks[:, p]) for p in range(len(chosen))]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+        found = PairAgreement(chosen, noises, pair_phi, pair_error, stacked)
+    return CloneAgreement(
+        noise=noises,
+        phi=phi,
+        stderr=error,
+        crossing=crossing(phi, blocks),
+        pairs=found,
+        chance=float(jnp.sum(jnp.exp(2 * log_prior))),
+        level=level,
+        count=estimate.count,
+        method=METHOD,
+    )
+
+
+def _pairs(
+    pairs: ArrayLike | Literal["all"] | None, num_labels: int
+) -> Int[np.ndarray, "p 2"]:
+    if pairs is None:
+        return np.zeros((0, 2), np.int32)
+    if isinstance(pairs, str):
+        return np.stack(np.triu_indices(num_labels, 1), axis=1).astype(np.int32)
+    chosen = np.asarray(pairs, np.int32).reshape(-1, 2)
+    if chosen.min() < 0 or chosen.max() >= num_labels:
+        raise ValueError(
+            f"`pairs` names labels {chosen.min()} to {chosen.max()}; they must lie in "
+            f"0 to {num_labels - 1}."
+        )
+    return chosen
+
+
+def _purities(
+    observed: AbstractObserved,
+    noises: Array,
+    pairs: Array,
+    level: Array,
+    key: Key,
+    replica: Array,
+) -> tuple[Float[Array, " t"], Float[Array, "p t"]]:
+    """Posterior purity over all classes, and in each pair.
+
+    In a pair the draw is weighted so that both classes count one half. That weight has
+    mean 1, so `level` may be subtracted under it and added outside: near the crossing
+    the fluctuation of class counts drops out.
+    """
+    del replica
+    label, log_posterior = observed.soft_labels(key, noises)
+    log_prior = observed.log_label_prior()
+    likelihood = (log_posterior - log_prior[None]).T
+    share = jnp.where(pairs == label, 0.5 * jnp.exp(-log_prior)[pairs], 0).sum(axis=1)
+    first, second = likelihood[pairs[:, 0]], likelihood[pairs[:, 1]]
+    # A pair without the draw's class has no share, and both sides may be -inf.
+    odds = jnp.where(share[:, None] > 0, first - second, 0)
+    purity = 1 - 2 * jax.nn.sigmoid(odds) * jax.nn.sigmoid(-odds)
+    pair_purity = level + share[:, None] * (purity - level)
+    return jnp.sum(jnp.exp(2 * log_posterior), axis=1), pair_purity

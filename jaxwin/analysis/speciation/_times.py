@@ -1,0 +1,171 @@
+"""The time at which classes separate, predicted under every convention in use."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxwin._typing import Point
+from jaxwin.analysis._crossing import Crossing, exact
+from jaxwin.io import field
+from jaxwin.targets import (
+    AbstractLabelledTarget,
+    AbstractTarget,
+    Empirical,
+    Moments,
+)
+
+
+class SpeciationTimes(eqx.Module):
+    """Speciation time t_S in OU time under every convention, none where it has none.
+
+    With Lambda the largest eigenvalue of the covariance, B and u the top between-class
+    eigenvalue and direction, W the within-class covariance:
+
+        scale              d e^{-2t} = 1                   t = log(d) / 2
+        mean               B e^{-2t} = 1                   t = log(B) / 2
+        spectrum           Lambda e^{-2t} = 1              t = log(Lambda) / 2
+        spectrum_plus_one  Lambda e^{-2t} = 1 - e^{-2t}    t = log(1 + Lambda) / 2
+        curvature          log p_t bends the other way     t = log(B + 1 - uWu) / 2
+        potential          so does the potential           t = log(2 B) / 2
+
+    `spectrum_plus_one` exists for every law and is the safe headline. Standard errors
+    are over fresh data (zero for an exact law).
+    """
+
+    scale: Crossing
+    mean: Crossing
+    spectrum: Crossing
+    spectrum_plus_one: Crossing
+    curvature: Crossing
+    potential: Crossing
+    top_eigenvalue: Float[Array, ""] = field((), "data units squared", "Lambda")
+    between_class_eigenvalue: Float[Array, ""] = field(
+        (), "data units squared", "B; zero without classes"
+    )
+
+
+class Spectrum(eqx.Module):
+    """Leading eigenvalues and directions of the covariance, largest first."""
+
+    eigenvalues: Float[Array, " c"] = field(("component",), "data units squared")
+    directions: Float[Array, "d c"] = field(("coordinate", "component"), "")
+    stderr: Float[Array, ""] = field((), "data units squared", "of the largest")
+
+
+def spectrum(law: AbstractTarget, count: int = 10) -> Spectrum:
+    """Leading `count` eigenvalues of the covariance of a law.
+
+    A data set divides by n - 1 and carries the standard error of its largest
+    eigenvalue over fresh data, sd((u . (a - mean))^2) / sqrt(n); an exact law has none.
+    """
+    if not isinstance(law, Empirical):
+        values, directions = law.moments().leading(count)
+        return Spectrum(values, directions, jnp.zeros_like(values[0]))
+    moments = law.moments()
+    n = jnp.sum(law.blocks.log_weights > -jnp.inf).astype(moments.mean.dtype)
+    data = Moments(moments.mean, moments.factor, jnp.zeros_like(moments.variance))
+    values, directions = data.leading(count)
+    # Columns of the factor are sqrt(1/n) (a_i - mean).
+    along = jnp.matmul(directions[:, 0], data.factor, precision="highest")
+    fourth = jnp.sum(along**4) * n
+    stderr = jnp.sqrt(jnp.clip(fourth - values[0] ** 2, 0) / n)
+    unbiased = n / jnp.maximum(n - 1, 1)
+    return Spectrum(values * unbiased + moments.variance, directions, stderr)
+
+
+def times(law: AbstractTarget | Float[Array, "d d"]) -> SpeciationTimes:
+    """Speciation times of a law, or of a covariance alone (then without classes).
+
+    Args:
+        law: A target, or the covariance of x0, symmetric. An `Empirical` law divides by
+            n - 1 in Lambda and by n between and within classes.
+
+    Returns:
+        Times in OU time (dx = -x dt + sqrt(2) dW).
+
+    References:
+        Biroli et al., arXiv:2402.18491, section 2; curvature and potential for two
+        classes at +-m: B = |m|^2.
+    """
+    if isinstance(law, AbstractTarget):
+        found = spectrum(law, 1)
+        top, stderr, dimension = found.eigenvalues[0], found.stderr, law.dimension
+    else:
+        dimension = law.shape[0]
+        top = jnp.linalg.eigvalsh(law)[-1]
+        stderr = jnp.zeros_like(top)
+    zero = jnp.zeros_like(top)
+    between, direction = zero, jnp.zeros((dimension,), top.dtype)
+    width = zero
+    if isinstance(law, AbstractLabelledTarget) and law.num_labels > 1:
+        between, direction = between_class(law)
+        width = within_class_variance(law, direction)
+    bent = jnp.where(between > 0, between + 1 - width, 0)
+    return SpeciationTimes(
+        scale=_half_log(jnp.full_like(top, dimension)),
+        mean=_half_log(between),
+        spectrum=_half_log(top, stderr),
+        spectrum_plus_one=_half_log(1 + top, stderr),
+        curvature=_half_log(bent),
+        potential=_half_log(2 * between),
+        top_eigenvalue=top,
+        between_class_eigenvalue=between,
+    )
+
+
+def class_means(
+    law: AbstractLabelledTarget,
+) -> tuple[Float[Array, " c"], Float[Array, "c d"]]:
+    """Weight and mean of every class."""
+    weights = jnp.exp(law.log_label_prior())
+    masks = jnp.eye(law.num_labels, dtype=bool)
+    return weights, jax.lax.map(lambda mask: law.restrict(mask).moments().mean, masks)
+
+
+def between_class(law: AbstractLabelledTarget) -> tuple[Float[Array, ""], Point]:
+    """Top eigenvalue B and direction u of the between-class covariance."""
+    weights, means = class_means(law)
+    centre = jnp.matmul(weights, means, precision="highest")
+    columns = ((means - centre[None]) * jnp.sqrt(weights)[:, None]).T
+    values, directions = Moments(centre, columns, jnp.zeros_like(weights[0])).leading(1)
+    return values[0], directions[:, 0]
+
+
+def within_class_variance(
+    law: AbstractLabelledTarget, direction: Point
+) -> Float[Array, ""]:
+    """Variance u^T W u along a unit vector, W the average covariance of the classes."""
+    weights = jnp.exp(law.log_label_prior())
+
+    def along(mask: Array) -> Array:
+        moments = law.restrict(mask).moments()
+        projected = jnp.matmul(direction, moments.factor, precision="highest")
+        return jnp.sum(projected**2) + moments.variance
+
+    masks = jnp.eye(law.num_labels, dtype=bool)
+    return jnp.sum(weights * jax.lax.map(along, masks))
+
+
+def class_overlap(
+    law: AbstractLabelledTarget, directions: Float[Array, "d m"]
+) -> Float[Array, "c c m"]:
+    """cos^2 between each direction and each class difference; 0 on the diagonal.
+
+    Where the overlap with the first direction is small, log(Lambda) / 2 does not date
+    the separation of that pair.
+    """
+    _, means = class_means(law)
+    apart = means[:, None] - means[None]
+    square = jnp.sum(apart**2, axis=-1, keepdims=True)
+    along = jnp.matmul(apart, directions, precision="highest")
+    return jnp.where(square > 0, along**2 / jnp.where(square > 0, square, 1), 0)
+
+
+def _half_log(value: Array, stderr: Array | None = None) -> Crossing:
+    """The crossing at log(value) / 2, none where that is not positive."""
+    found = value > 1
+    # log of a safe value: a masked branch must not send NaN into a gradient.
+    safe = jnp.where(found, value, jnp.e)
+    error = jnp.zeros_like(safe) if stderr is None else stderr / (2 * safe)
+    return exact(0.5 * jnp.log(safe), found, error)
