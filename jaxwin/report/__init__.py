@@ -1,1 +1,11 @@
-"""."""
+"""The diagnosis of a data set: one call, one page."""
+
+from jaxwin.report._clocks import named_clocks as named_clocks, on_clock as on_clock
+from jaxwin.report._diagnose import (
+    Diagnosis as Diagnosis,
+    crossings as crossings,
+    diagnose as diagnose,
+    noise_times as noise_times,
+    pair_crossings as pair_crossings,
+)
+from jaxwin.report._summary import summary as summary
