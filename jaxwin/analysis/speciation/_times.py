@@ -1,5 +1,7 @@
 """The time at which classes separate, predicted under every convention in use."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -30,7 +32,7 @@ class SpeciationTimes(eqx.Module):
         potential          so does the potential           t = log(2 B) / 2
 
     `spectrum_plus_one` exists for every law and is the safe headline. Standard errors
-    are over fresh data (zero for an exact law).
+    are over fresh data, to first order in 1 / sqrt(n) (zero for an exact law).
     """
 
     scale: Crossing
@@ -96,22 +98,51 @@ def times(law: AbstractTarget | Float[Array, "d d"]) -> SpeciationTimes:
         top = jnp.linalg.eigvalsh(law)[-1]
         stderr = jnp.zeros_like(top)
     zero = jnp.zeros_like(top)
-    between, direction = zero, jnp.zeros((dimension,), top.dtype)
-    width = zero
+    classes = _Classes(zero, zero, zero, zero)
     if isinstance(law, AbstractLabelledTarget) and law.num_labels > 1:
-        between, direction = between_class(law)
-        width = within_class_variance(law, direction)
+        classes = _classes(law)
+    between, width = classes.between, classes.width
     bent = jnp.where(between > 0, between + 1 - width, 0)
     return SpeciationTimes(
         scale=_half_log(jnp.full_like(top, dimension)),
-        mean=_half_log(between),
+        mean=_half_log(between, classes.between_stderr),
         spectrum=_half_log(top, stderr),
         spectrum_plus_one=_half_log(1 + top, stderr),
-        curvature=_half_log(bent),
-        potential=_half_log(2 * between),
+        curvature=_half_log(bent, classes.bent_stderr),
+        potential=_half_log(2 * between, 2 * classes.between_stderr),
         top_eigenvalue=top,
         between_class_eigenvalue=between,
     )
+
+
+class _Classes(NamedTuple):
+    """B, u W u, and the standard errors of B and of B - u W u over fresh data."""
+
+    between: Array
+    width: Array
+    between_stderr: Array
+    bent_stderr: Array
+
+
+def _classes(law: AbstractLabelledTarget) -> _Classes:
+    between, direction = between_class(law)
+    if not isinstance(law, Empirical):
+        zero = jnp.zeros_like(between)
+        return _Classes(between, within_class_variance(law, direction), zero, zero)
+    # Along u a data set is a list of numbers: class mean g plus deviation e. Their
+    # influence on B is g^2 + 2 g e - B and on u W u it is e^2 - u W u, u held.
+    weights = jnp.exp(law.blocks.log_weights.reshape(-1)[: law.num_points])
+    _, means = class_means(law)
+    centre = jnp.matmul(weights, law.points, precision="highest")
+    along = lambda rows: jnp.matmul(rows, direction, precision="highest")
+    g = along(means - centre[None])[law.labels]
+    e = along(law.points - centre[None]) - g
+    width = jnp.sum(weights * e**2)
+    n = jnp.sum(weights > 0).astype(weights.dtype)
+    stderr = lambda influence: jnp.sqrt(jnp.sum(weights * influence**2) / n)
+    moves = g**2 + 2 * g * e - between
+    bends = moves - (e**2 - width)
+    return _Classes(between, width, stderr(moves), stderr(bends))
 
 
 def class_means(
