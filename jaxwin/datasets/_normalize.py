@@ -1,0 +1,113 @@
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxwin._checks import BadInput, check_one_of
+from jaxwin.datasets._data import Data, check_not_identical
+
+CONVENTIONS = ("pm1", "unit01", "unit", "none")
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalized:
+    """Points in the units of a convention: points = scale (raw - center).
+
+    Attributes:
+        points: One row a point.
+        labels: Index of the class of each point, or None.
+        class_names: Name of each class.
+        shape: Shape of one point before it was flattened.
+        name: What reports call the data.
+        convention: One of "pm1", "unit01", "unit", "none".
+        scale: Factor from raw units. From a convention A to another, B, variances
+            grow by (scale_B / scale_A)^2 and t_S = 1/2 log Lambda by
+            log(scale_B / scale_A); see `scale`.
+        center: In raw units; zero for "none".
+    """
+
+    points: Float[np.ndarray, "n d"]
+    labels: Int[np.ndarray, " n"] | None
+    class_names: tuple[str, ...]
+    shape: tuple[int, ...]
+    name: str
+    convention: str
+    scale: float
+    center: Float[np.ndarray, " d"]
+
+
+def default_convention(data: Data) -> str:
+    """Say "pm1" for images (two or more axes a point, or uint8), else "none"."""
+    return "pm1" if data.is_image else "none"
+
+
+def normalize(data: Data, convention: str | None = None) -> Normalized:
+    """Centre the points and bring them to the scale of a convention.
+
+    - "pm1": uint8 pixels / 127.5 - 1; other values by min-max of the whole array
+      that was loaded to [-1, 1]; then centred.
+    - "unit01": the same to [0, 1] (pixels / 255), then centred; the convention of
+      arXiv:2402.18491.
+    - "unit": "pm1" times the one number that makes the mean over the dimensions of
+      the variance 1 (over n - 1, as in the spectrum of a data set). No whitening.
+    - "none": as given, not centred.
+
+    Args:
+        data: The span in it is that of the whole array; the centre is the mean of
+            the points that are left after a selection.
+        convention: None takes `default_convention`.
+
+    Raises:
+        BadInput: An unknown convention, identical points, or values so close
+            together or so far apart that they cannot be rescaled.
+    """
+    convention = default_convention(data) if convention is None else convention
+    factor = scale(data, convention)
+    points = data.points.astype(np.float64)
+    center = np.zeros(points.shape[1])
+    if convention != "none":
+        center = points.mean(axis=0)
+        points -= center[None, :]
+        points *= factor
+    return Normalized(
+        points,
+        data.labels,
+        data.class_names,
+        data.shape,
+        data.name,
+        convention,
+        factor,
+        center,
+    )
+
+
+def scale(data: Data, convention: str) -> float:
+    """Factor from raw units to those of a convention (see `normalize`).
+
+    Raises:
+        BadInput: As `normalize`.
+    """
+    check_one_of(convention, CONVENTIONS, "normalize")
+    check_not_identical(data.points, "The data")
+    if convention == "none":
+        return 1.0
+    low, high = data.span
+    width = high - low
+    if convention == "unit":
+        # The factor of "pm1" cancels; dividing by the span keeps squares in range.
+        points = data.points.astype(np.float64)
+        points /= width if _is_sound(width) else np.inf
+        points -= points.mean(axis=0)[None, :]
+        width *= float(
+            np.sqrt(np.vdot(points, points) / (points.size - points.shape[1]))
+        )
+    if not _is_sound(width):
+        raise BadInput(
+            f"`x` spans {low:g} to {high:g}, which cannot be rescaled in double "
+            f"precision; choose other units, or the normalisation 'none'."
+        )
+    return {"pm1": 2.0, "unit01": 1.0, "unit": 1.0}[convention] / width
+
+
+def _is_sound(width: float) -> bool:
+    return bool(1e-150 < width < 1e200)
