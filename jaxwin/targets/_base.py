@@ -24,9 +24,7 @@ class Moments(eqx.Module):
         product = jnp.matmul(self.factor, self.factor.T, precision="highest")
         return product + self.variance * jnp.eye(self.mean.size, dtype=product.dtype)
 
-    def leading(
-        self, count: int
-    ) -> tuple[Float[Array, " c"], Float[Array, "d c"]]:
+    def leading(self, count: int) -> tuple[Float[Array, " c"], Float[Array, "d c"]]:
         """The min(count, d) largest eigenvalues, descending, and their directions.
 
         Taken from the smaller of factor^T factor and factor factor^T, which share their

@@ -11,7 +11,10 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+from jaxwin._checks import is_concrete
 
 Self = TypeVar("Self", bound="AbstractCovariance")
 
@@ -37,6 +40,21 @@ class AbstractCovariance(eqx.Module):
         b: Float[Array, "k d"],
     ) -> Float[Array, " k"]:
         """Forms a_k^T f(Sigma_k) b_k."""
+
+    @abc.abstractmethod
+    def form_change(
+        self,
+        noised: Float[Array, "k m"],
+        gap: Float[Array, "k m"],
+        a: Float[Array, "k d"],
+        r: Int[Array, ""],
+    ) -> Float[Array, " k"]:
+        """Changes a^T (C_k^{-1} - C_r^{-1}) a; `a` has equal rows.
+
+        Differences are taken before sums: both forms are of size d, and float32 would
+        lose the digits in which close components differ. `noised` are the eigenvalues
+        of C_k = alpha^2 Sigma_k + sigma^2 I, and `gap` is noised - noised[r].
+        """
 
     @abc.abstractmethod
     def dense_sum(self, values: Float[Array, "k m"]) -> Float[Array, "d d"]:
@@ -69,6 +87,9 @@ class Isotropic(AbstractCovariance):
     def bilinear(self, values: Array, a: Array, b: Array) -> Array:
         return values[:, 0] * jnp.sum(a * b, axis=1)
 
+    def form_change(self, noised: Array, gap: Array, a: Array, r: Array) -> Array:
+        return self.bilinear(-gap / noised / noised[r][None], a, a)
+
     def dense_sum(self, values: Array) -> Array:
         return values.sum() * jnp.eye(self.dimension, dtype=values.dtype)
 
@@ -90,6 +111,9 @@ class Diagonal(AbstractCovariance):
 
     def bilinear(self, values: Array, a: Array, b: Array) -> Array:
         return jnp.sum(values * a * b, axis=1)
+
+    def form_change(self, noised: Array, gap: Array, a: Array, r: Array) -> Array:
+        return self.bilinear(-gap / noised / noised[r][None], a, a)
 
     def dense_sum(self, values: Array) -> Array:
         return jnp.diag(values.sum(axis=0))
@@ -122,6 +146,14 @@ class LowRank(AbstractCovariance):
         b_in, b_out = self._split(b)
         inside = jnp.sum(values[:, :-1] * a_in * b_in, axis=1)
         return inside + values[:, -1] * jnp.sum(a_out * b_out, axis=1)
+
+    def form_change(self, noised: Array, gap: Array, a: Array, r: Array) -> Array:
+        inside, outside = self._split(a)
+        spikes = jnp.sum(inside**2 / noised[:, :-1], axis=1)
+        # |out_k|^2 - |out_r|^2, in which out_k - out_r has the size of the factors.
+        apart = jnp.sum((outside - outside[r][None]) * (outside + outside[r][None]), 1)
+        floor, change = noised[:, -1], -gap[:, -1] / noised[:, -1] / noised[r, -1]
+        return spikes - spikes[r] + apart / floor + change * jnp.sum(outside[r] ** 2)
 
     def dense_sum(self, values: Array) -> Array:
         scaled = self.basis * (values[:, None, :-1] - values[:, None, -1:])
@@ -159,6 +191,12 @@ class Full(AbstractCovariance):
     def bilinear(self, values: Array, a: Array, b: Array) -> Array:
         return jnp.sum(values * self._rotate(a) * self._rotate(b), axis=1)
 
+    def form_change(self, noised: Array, gap: Array, a: Array, r: Array) -> Array:
+        # |a|^2 / level is common to all: taken out of each form before its sum.
+        level = jnp.mean(noised[r])
+        forms = self.bilinear((level - noised) / noised / level, a, a)
+        return forms - forms[r]
+
     def dense_sum(self, values: Array) -> Array:
         scaled = self.basis * values[:, None, :]
         return jnp.einsum("kir,kjr->ij", scaled, self.basis, precision="highest")
@@ -170,3 +208,32 @@ class Full(AbstractCovariance):
 
     def _rotate(self, vectors: Array) -> Array:
         return jnp.einsum("kd,kdr->kr", vectors, self.basis, precision="highest")
+
+
+def decompose(matrices: Float[Array, "k d d"]) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors; float64 on the host unless traced.
+
+    Float32 decompositions err by eps of the largest eigenvalue, which drowns small
+    ones; rounded float64 ones err by eps of each. What float64 cannot tell from zero
+    is zero, so that limits sigma -> 0 see a singular covariance.
+    """
+    if not is_concrete(matrices):
+        return tuple(jnp.linalg.eigh(matrices))
+    values, basis = np.linalg.eigh(np.asarray(matrices, np.float64))
+    values = _without_rounding(values)
+    return jnp.asarray(values, matrices.dtype), jnp.asarray(basis, matrices.dtype)
+
+
+def decompose_factors(factors: Float[Array, "k d r"]) -> tuple[Array, Array]:
+    """Left singular vectors and singular values, as in `decompose`."""
+    if not is_concrete(factors):
+        return tuple(jnp.linalg.svd(factors, full_matrices=False)[:2])
+    basis, values, _ = np.linalg.svd(np.asarray(factors, np.float64), False)
+    values = _without_rounding(values)
+    return jnp.asarray(basis, factors.dtype), jnp.asarray(values, factors.dtype)
+
+
+def _without_rounding(values: np.ndarray) -> np.ndarray:
+    size = np.abs(values).max(axis=1, keepdims=True)
+    rounding = 8 * values.shape[1] * np.finfo(np.float64).eps * size
+    return np.where(np.abs(values) > rounding, values, 0.0)

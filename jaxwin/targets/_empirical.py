@@ -302,7 +302,9 @@ class Empirical(AbstractLabelledTarget):
             ValueError: Nothing is left (a run-time error where `mask` is traced).
         """
         blocks = self.blocks
-        log_weights = restricted_log_weights(blocks.log_weights, blocks.labels, mask)
+        log_weights = restricted_log_weights(
+            blocks.log_weights, blocks.labels, mask, self.num_labels
+        )
         return eqx.tree_at(lambda law: law.blocks.log_weights, self, log_weights)
 
     def moments(self) -> Moments:

@@ -19,6 +19,8 @@ from jaxwin.targets._covariance import (
     Full,
     Isotropic,
     LowRank,
+    decompose,
+    decompose_factors,
 )
 from jaxwin.targets._labels import check_labels, restricted_log_weights
 
@@ -145,7 +147,7 @@ class GaussianMixture(AbstractLabelledTarget):
             )
         variances = non_negative("variances")(_like(means, variances))
         variances = _broadcast(variances, means.shape[:1], "variances")
-        basis, singular, _ = jnp.linalg.svd(factors, full_matrices=False)
+        basis, singular = decompose_factors(factors)
         spikes = variances[:, None] + singular**2
         return _mixture(means, LowRank(basis, spikes, variances), weights, labels)
 
@@ -180,7 +182,7 @@ class GaussianMixture(AbstractLabelledTarget):
         skew = jnp.abs(covariances - jnp.swapaxes(covariances, 1, 2)).max()
         message = "`covariances` must be finite and symmetric; pass (C + C.T) / 2."
         covariances = require(covariances, skew <= rounding, message)
-        eigenvalues, basis = jnp.linalg.eigh(covariances)
+        eigenvalues, basis = decompose(covariances)
         message = "`covariances` must have no negative eigenvalue; clip its spectrum."
         eigenvalues = require(eigenvalues, eigenvalues >= -rounding, message)
         return _mixture(means, Full(basis, jnp.clip(eigenvalues, 0)), weights, labels)
@@ -315,7 +317,9 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: Nothing is left (a run-time error where `mask` is traced).
         """
-        log_weights = restricted_log_weights(self.log_weights, self.labels, mask)
+        log_weights = restricted_log_weights(
+            self.log_weights, self.labels, mask, self.num_labels
+        )
         return eqx.tree_at(lambda law: law.log_weights, self, log_weights)
 
     def moments(self) -> Moments:
@@ -338,13 +342,15 @@ class GaussianMixture(AbstractLabelledTarget):
         r = jnp.argmax(rough)
         shift = alpha * (self.means - self.means[r][None])
         common = jnp.broadcast_to(offset[r], shift.shape)
-        # Equal covariances leave exactly zero in the next two lines.
-        widths = form(precision, common, common)
-        wider = (noised - noised[r][None]) * precision[r][None]
+        # Equal covariances leave exactly zero in what follows; log1p of both signs, for
+        # one component may be wider by any factor.
+        gap = alpha**2 * (eigenvalues - eigenvalues[r][None])
+        wider = jnp.log1p(jnp.maximum(gap, 0) / noised[r][None])
+        narrower = jnp.log1p(jnp.maximum(-gap, 0) / noised)
         log_ratio = (
             form(precision, shift, common - shift / 2)
-            - 0.5 * (widths - widths[r])
-            - 0.5 * jnp.sum(count * jnp.log1p(wider), axis=1)
+            - 0.5 * self.covariance.form_change(noised, gap, common, r)
+            - 0.5 * jnp.sum(count * (wider - narrower), axis=1)
             + (self.log_weights - self.log_weights[r])
         )
         return _Channel(eigenvalues, noised, count, offset, r, log_ratio)

@@ -42,13 +42,21 @@ def restricted_log_weights(
     log_weights: Float[Array, "..."],
     labels: Int[Array, "..."],
     mask: Bool[Array, " c"],
+    num_labels: int,
 ) -> Float[Array, "..."]:
     """Log-weights given that the label is one of those in `mask`, renormalised.
 
     Raises:
-        ValueError: Nothing is left (a run-time error under a trace): never NaN.
+        ValueError: Another length, or nothing is left (a run-time error under a
+            trace): never NaN.
     """
-    kept = jnp.where(jnp.asarray(mask)[labels], log_weights, -jnp.inf)
+    mask = jnp.asarray(mask)
+    if mask.shape != (num_labels,):
+        raise ValueError(
+            f"`mask` has shape {mask.shape}; it must be ({num_labels},), one entry a "
+            f"label."
+        )
+    kept = jnp.where(mask[labels], log_weights, -jnp.inf)
     total = jax.nn.logsumexp(kept)
     message = "`mask` leaves no label of positive weight; keep at least one."
     return kept - require(total, total > -jnp.inf, message)
