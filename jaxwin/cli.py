@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,11 +22,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from jaxwin import __version__
 from jaxwin._checks import BadInput
 
 if TYPE_CHECKING:
-    from jaxwin import datasets
+    from jaxwin.datasets import Data
 
 Arg = tyro.conf.arg
 
@@ -76,15 +76,15 @@ class Report(Common):
 
     def run(self) -> None:
         """Diagnose, save the folder, print the table or the summary."""
-        from jaxwin import report
         from jaxwin._files import check_place
+        from jaxwin.report import diagnose, summary, terminal_table, write
 
         self.set_precision()
         place = self.out or "jaxwin-report"
-        check_place(place)
+        check_place(place, "--out")
         data = self._data()
         with _stages(self.quiet) as stage:
-            diagnosis = report.diagnose(
+            diagnosis = diagnose(
                 data,
                 classes=self.classes,
                 num_points=self.points or None,
@@ -93,29 +93,29 @@ class Report(Common):
                 quick=self.quick,
                 stage=stage,
             )
-        report.write(diagnosis, place, command=_command_line())
+        write(diagnosis, place, command=_command_line())
         if self.json:
-            print(json.dumps(report.summary(diagnosis), indent=2, allow_nan=False))
+            print(json.dumps(summary(diagnosis), indent=2, allow_nan=False))
             return
-        Console().print(report.terminal_table(diagnosis))
+        Console().print(terminal_table(diagnosis))
         print(f"Read {Path(place) / 'index.html'}")
 
-    def _data(self) -> "datasets.Data":
+    def _data(self) -> "Data":
         """The digits, or the arrays of a file; `--x FILE` is understood too."""
-        from jaxwin import datasets
+        from jaxwin.datasets import digits, load
 
         file, key = self.file, self.x
         if file is None and key is not None and key.endswith((".npy", ".npz")):
             file, key = key, None
         if file is not None:
-            return datasets.load(file, key, self.labels)
+            return load(file, key, self.labels)
         for name in ("x", "labels"):
             if getattr(self, name) is not None:
                 raise BadInput(
                     f"`{name}` is {getattr(self, name)!r} and no file is given; it "
                     f"names an array of a file: jaxwin report FILE --{name} KEY."
                 )
-        return datasets.digits()
+        return digits()
 
 
 COMMANDS = {"report": Report}
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
-        print(f"jaxwin {__version__}")
+        print(f"jaxwin {version('jaxwin')}")
         return 0
     try:
         _parse(argv).run()

@@ -91,14 +91,26 @@ def read_off(
     Args:
         coordinate: Where the curve's points lie, increasing with noise: minus the
             log-SNR on a Gaussian channel, in which a change of the data's scale is a
-            shift, so that crossings move exactly as they must.
+            shift, so that crossings move exactly as they must. Points where it is
+            infinite (the very ends of a clock) are left out of the search.
         mean: The curve.
         block_means: Its independent block means, at least 2 (128 for good intervals).
         block_counts: Replicas in each block.
         level: What is crossed.
         clock: Increasing map from the coordinate to time.
         seed: Of the bootstrap.
+
+    Raises:
+        ValueError: Fewer than 4 points between the ends of the clock.
     """
+    inside = np.isfinite(coordinate)
+    if inside.sum() < 4:
+        raise ValueError(
+            f"{inside.sum()} noises lie between the ends of the clock; a crossing "
+            f"needs at least 4: add some."
+        )
+    coordinate, mean = coordinate[inside], mean[inside]
+    block_means = block_means[:, inside]
     generator = np.random.default_rng(seed)
     blocks = block_counts.size
     draws = generator.multinomial(blocks, np.full(blocks, 1 / blocks), RESAMPLES)
@@ -112,14 +124,16 @@ def read_off(
     places = _cross(coordinate, curves, level)
     found = read(places[~np.isnan(places)])
     low, high = np.quantile(found, [0.025, 0.975])
-    return _crossing(read(place), found.std(), low, high, True)
+    return _crossing(float(read(place)), float(found.std()), low, high, True)
 
 
 def _crossing(
     time: float, stderr: float, low: float, high: float, found: bool
 ) -> Crossing:
-    numbers = (jnp.asarray(number, float) for number in (time, stderr, low, high))
-    return Crossing(*numbers, jnp.asarray(found))
+    number = lambda value: jnp.asarray(value, float)
+    return Crossing(
+        number(time), number(stderr), number(low), number(high), jnp.asarray(found)
+    )
 
 
 def _cross(

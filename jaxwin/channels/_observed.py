@@ -19,7 +19,10 @@ class AbstractObserved(eqx.Module):
     `label_log_posterior` and `soft_labels` exist.
     """
 
-    has_exact_labels: eqx.AbstractVar[bool]
+    @property
+    @abc.abstractmethod
+    def has_exact_labels(self) -> bool:
+        """Whether exact label posteriors exist."""
 
     @abc.abstractmethod
     def start(self, key: Key) -> tuple[Point, Int[Array, ""]]:

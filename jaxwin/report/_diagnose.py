@@ -10,9 +10,16 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin import datasets
 from jaxwin.analysis import Crossing, collapse, speciation
 from jaxwin.channels import Gaussian, Observed
+from jaxwin.datasets import (
+    Data,
+    Normalized,
+    from_arrays,
+    normalize as in_units,
+    scale,
+    select,
+)
 from jaxwin.execution import Progress
 from jaxwin.io import field
 from jaxwin.processes import OrnsteinUhlenbeck
@@ -32,11 +39,6 @@ class Diagnosis(eqx.Module):
     spectrum: speciation.Spectrum
     t_S: speciation.SpeciationTimes
     t_S_unit01: speciation.SpeciationTimes | None
-    class_direction_overlap: Float[Array, "c c m"] = field(
-        ("class", "other_class", "component"),
-        "",
-        "cos^2 of each leading direction with each class difference",
-    )
     agreement: speciation.CloneAgreement | None
     collapse: collapse.CollapseCurve
     name: str = eqx.field(static=True)
@@ -49,6 +51,11 @@ class Diagnosis(eqx.Module):
     scale: float = eqx.field(static=True)
     seed: int = eqx.field(static=True)
     precision: str = eqx.field(static=True)
+    class_direction_overlap: Float[Array, "c c m"] = field(
+        ("class", "other_class", "component"),
+        "",
+        "cos^2 of each leading direction with each class difference",
+    )
 
 
 def diagnose(
@@ -82,10 +89,10 @@ def diagnose(
     Raises:
         BadInput: Data that cannot be diagnosed; one line that says what to do.
     """
-    if not isinstance(points, datasets.Data):
-        points = datasets.from_arrays(points, labels)
-    data = datasets.select(points, classes, num_points, seed)
-    normal = datasets.normalize(data, normalize)
+    if not isinstance(points, Data):
+        points = from_arrays(points, labels)
+    data = select(points, classes, num_points, seed)
+    normal = in_units(data, normalize)
     law = Empirical(normal.points, normal.labels)
     times = noise_times(normal.points, seed)
     count = num_replicas or (QUICK if quick else FULL)
@@ -148,17 +155,15 @@ def noise_times(points: Float[np.ndarray, "n d"], seed: int = 0) -> np.ndarray:
     return np.asarray(OrnsteinUhlenbeck().time(2 * jnp.log(jnp.asarray(signal))))
 
 
-def _unit01_times(
-    data: datasets.Data, normal: datasets.Normalized
-) -> speciation.SpeciationTimes | None:
+def _unit01_times(data: Data, normal: Normalized) -> speciation.SpeciationTimes | None:
     """The times of uint8 images in [0, 1], the convention of arXiv:2402.18491."""
     if data.points.dtype != np.uint8 or normal.convention in ("unit01", "none"):
         return None
-    factor = datasets.scale(data, "unit01") / normal.scale
+    factor = scale(data, "unit01") / normal.scale
     return speciation.times(Empirical(factor * normal.points, normal.labels))
 
 
-def _class_counts(normal: datasets.Normalized) -> tuple[int, ...]:
+def _class_counts(normal: Normalized) -> tuple[int, ...]:
     if normal.labels is None:
         return ()
     return tuple(int(count) for count in np.bincount(normal.labels))

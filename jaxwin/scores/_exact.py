@@ -1,7 +1,9 @@
 """The score of a target on a clock, and every other form of the same knowledge."""
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from jaxwin._checks import is_concrete
 from jaxwin._typing import Point, ScalarLike
 from jaxwin.processes import AbstractProcess
 from jaxwin.scores._base import AbstractScore
@@ -19,6 +21,10 @@ class ExactScore(AbstractScore):
     target: AbstractDenoiser
     process: AbstractProcess
 
+    def __init__(self, target: AbstractDenoiser, process: AbstractProcess):
+        """Join a target (any denoiser) and a process."""
+        self.target, self.process = target, process
+
     def __call__(self, x: Point, t: ScalarLike) -> Point:
         """Score grad log p_t(x)."""
         return self.target.score(x, *self._levels(x, t))
@@ -28,8 +34,8 @@ class ExactScore(AbstractScore):
         return self.target.denoise(x, *self._levels(x, t))
 
     def noise(self, x: Point, t: ScalarLike) -> Point:
-        """Noise prediction E[z | x_t = x] = -sigma score."""
-        return -self._levels(x, t)[1] * self(x, t)
+        """Noise prediction E[z | x_t = x] = -sigma score, zero at sigma = 0."""
+        return -self._times_score(x, t, self._levels(x, t)[1])
 
     def v_prediction(self, x: Point, t: ScalarLike) -> Point:
         """Prediction v = alpha E[z | x] - sigma E[x0 | x] (arXiv:2202.00512)."""
@@ -43,7 +49,14 @@ class ExactScore(AbstractScore):
         """
         alpha_rate = jnp.asarray(self.process.alpha_rate(t), x.dtype)
         variance_rate = jnp.asarray(self.process.variance_rate(t), x.dtype)
-        return alpha_rate * self.denoised(x, t) - variance_rate / 2 * self(x, t)
+        pushed = self._times_score(x, t, variance_rate / 2)
+        return alpha_rate * self.denoised(x, t) - pushed
+
+    def _times_score(self, x: Point, t: ScalarLike, factor: Array) -> Point:
+        """The score times a factor; zero where that is, also where no score exists."""
+        if is_concrete(factor) and not bool(factor != 0):
+            return jnp.zeros_like(x)
+        return factor * self(x, t)
 
     def _levels(self, x: Point, t: ScalarLike):
         alpha = jnp.asarray(self.process.alpha(t), x.dtype)

@@ -76,7 +76,10 @@ class AbstractTarget(AbstractDenoiser):
     `posterior_draws` is the number of Gaussian vectors that `posterior_draw` takes.
     """
 
-    posterior_draws: eqx.AbstractVar[int]
+    @property
+    @abc.abstractmethod
+    def posterior_draws(self) -> int:
+        """Gaussian vectors that `posterior_draw` takes."""
 
     @property
     @abc.abstractmethod
@@ -132,7 +135,10 @@ class AbstractTarget(AbstractDenoiser):
 class AbstractLabelledTarget(AbstractTarget):
     """A target whose points carry one of `num_labels` labels (classes)."""
 
-    num_labels: eqx.AbstractVar[int]
+    @property
+    @abc.abstractmethod
+    def num_labels(self) -> int:
+        """Number of labels c."""
 
     @abc.abstractmethod
     def sample_labelled(self, key: Key) -> tuple[Point, Int[Array, ""]]:

@@ -52,7 +52,7 @@ class Empirical(AbstractLabelledTarget):
     bandwidth: Float[Array, ""]
     centre: Float[Array, " d"]
     num_points: int = eqx.field(static=True)
-    posterior_draws: int = eqx.field(static=True)
+    smooth: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -99,7 +99,12 @@ class Empirical(AbstractLabelledTarget):
         self.num_points = n
         # Point masses need no Gaussian; a traced bandwidth may be positive.
         smooth = not is_concrete(bandwidth) or bool(bandwidth > 0)
-        self.posterior_draws = int(smooth)
+        self.smooth = smooth
+
+    @property
+    def posterior_draws(self) -> int:
+        """One Gaussian vector for a kernel, none for point masses."""
+        return int(self.smooth)
 
     @property
     def num_labels(self) -> int:
@@ -169,7 +174,7 @@ class Empirical(AbstractLabelledTarget):
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, ""]:
         """Log-density of the noised law; point masses need sigma > 0."""
-        if self.posterior_draws == 0:
+        if not self.smooth:
             refuse_zero_noise(sigma, "a density of point masses")
         return self._posterior(x, alpha, sigma).log_evidence
 
@@ -289,7 +294,7 @@ class Empirical(AbstractLabelledTarget):
 
         start = jnp.zeros((), x.dtype), reference, jnp.zeros((), bool)
         _, point, _ = self.blocks.fold(step, start)
-        if self.posterior_draws == 0:
+        if not self.smooth:
             return point
         gain = self._gain(alpha, variance)
         spread = jnp.sqrt(self._kernel_variance(sigma, variance))

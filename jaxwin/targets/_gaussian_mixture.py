@@ -30,7 +30,7 @@ class _Channel(NamedTuple):
 
     eigenvalues: Float[Array, "k m"]
     noised: Float[Array, "k m"]
-    count: Float[Array, "1 m"]
+    multiplicity: Float[Array, "1 m"]
     offset: Float[Array, "k d"]
     reference: Int[Array, ""]
     log_ratio: Float[Array, " k"]
@@ -68,7 +68,7 @@ class GaussianMixture(AbstractLabelledTarget):
     covariance: AbstractCovariance
     log_weights: Float[Array, " k"]
     labels: Int[Array, " k"]
-    num_labels: int = eqx.field(static=True)
+    label_count: int = eqx.field(static=True)
 
     @classmethod
     def isotropic(
@@ -193,6 +193,11 @@ class GaussianMixture(AbstractLabelledTarget):
         return self.means.shape[1]
 
     @property
+    def num_labels(self) -> int:
+        """Number of classes c."""
+        return self.label_count
+
+    @property
     def posterior_draws(self) -> int:
         """Gaussian vectors that `posterior_draw` takes."""
         return 1
@@ -209,7 +214,7 @@ class GaussianMixture(AbstractLabelledTarget):
         r = channel.reference
         noised, offset = channel.noised[r][None], channel.offset[r][None]
         square = self.covariance.component(r).bilinear(1 / noised, offset, offset)[0]
-        log_det = jnp.sum(channel.count * jnp.log(noised))
+        log_det = jnp.sum(channel.multiplicity * jnp.log(noised))
         top = self.log_weights[r] - 0.5 * (square + log_det + x.size * LOG_TWO_PI)
         return top + jax.nn.logsumexp(channel.log_ratio)
 

@@ -13,7 +13,7 @@ from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.analysis.collapse._predicted import gaussian_time
 from jaxwin.execution import Progress, run
 from jaxwin.io import field
-from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
+from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck, convert
 from jaxwin.targets import Empirical
 
 METHOD = "own-point form of the empirical law at the noise level (no backward run)"
@@ -34,13 +34,6 @@ class CollapseCurve(eqx.Module):
     Intervals are given these data; `t_gauss` has none.
     """
 
-    noise: Float[np.ndarray, " noise"] = field(("noise",), "time of the process")
-    own_weight: Float[np.ndarray, " noise"] = field(("noise",), "probability")
-    own_weight_stderr: Float[np.ndarray, " noise"] = field(("noise",), "probability")
-    log_rest: Float[np.ndarray, " noise"] = field(("noise",), "nats")
-    log_rest_stderr: Float[np.ndarray, " noise"] = field(("noise",), "nats")
-    excess: Float[np.ndarray, " noise"] = field(("noise",), "nats")
-    excess_stderr: Float[np.ndarray, " noise"] = field(("noise",), "nats")
     t_half: Crossing
     t_rest: Crossing
     t_log2: Crossing
@@ -49,6 +42,13 @@ class CollapseCurve(eqx.Module):
     dimension: int = eqx.field(static=True)
     count: int = eqx.field(static=True)
     method: str = eqx.field(static=True)
+    noise: Float[np.ndarray, " noise"] = field(("noise",), "time of the process")
+    own_weight: Float[np.ndarray, " noise"] = field(("noise",), "probability")
+    own_weight_stderr: Float[np.ndarray, " noise"] = field(("noise",), "probability")
+    log_rest: Float[np.ndarray, " noise"] = field(("noise",), "nats")
+    log_rest_stderr: Float[np.ndarray, " noise"] = field(("noise",), "nats")
+    excess: Float[np.ndarray, " noise"] = field(("noise",), "nats")
+    excess_stderr: Float[np.ndarray, " noise"] = field(("noise",), "nats")
 
 
 def curve(
@@ -84,9 +84,11 @@ def curve(
         Biroli et al., arXiv:2402.18491, section 3; the own-point form of the excess
         entropy is non-negative sample by sample.
     """
-    if law.num_points < 2:
+    # A restricted law keeps the others at weight zero.
+    num_points = int(jnp.sum(law.blocks.log_weights > -jnp.inf))
+    if num_points < 2:
         raise ValueError(
-            f"`law` has {law.num_points} point; collapse onto one of several needs 2."
+            f"`law` has {num_points} point; collapse onto one of several needs 2."
         )
     process = OrnsteinUhlenbeck() if process is None else process
     key = jr.key(0) if key is None else key
@@ -108,7 +110,6 @@ def curve(
 
     own, rest, excess = estimate.mean
     own_error, rest_error, excess_error = estimate.stderr
-    ou_time = lambda time: process.time(OrnsteinUhlenbeck().log_snr(time))
     eigenvalues, _ = law.moments().leading(law.dimension)
     return CollapseCurve(
         noise=times,
@@ -121,12 +122,24 @@ def curve(
         t_half=crossing(0, 0.5),
         t_rest=crossing(1, 0.0),
         t_log2=crossing(2, float(np.log(2))),
-        t_gauss=gaussian_time(eigenvalues, law.num_points).read_on(ou_time),
-        num_points=law.num_points,
+        t_gauss=_on_clock(gaussian_time(eigenvalues, num_points), process),
+        num_points=num_points,
         dimension=law.dimension,
         count=estimate.count,
         method=METHOD,
     )
+
+
+def _on_clock(crossing: Crossing, process: AbstractProcess) -> Crossing:
+    """A crossing in OU time on another clock, not found where that does not reach."""
+    ou = OrnsteinUhlenbeck()
+    read = lambda time: convert(time, ou, process)[0]
+    found = crossing.found & convert(crossing.time, ou, process)[1]
+    if bool(found):
+        return crossing.read_on(read)
+    low, high = read(jnp.asarray([0, jnp.inf], crossing.time.dtype))
+    none = jnp.full_like(crossing.time, jnp.nan)
+    return Crossing(none, none, low, high, found)
 
 
 def _observables(

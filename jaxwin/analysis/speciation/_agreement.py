@@ -55,8 +55,8 @@ def disagreement(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
 def class_information(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
     """Mutual information of class and noised point, in nats.
 
-    I = H(w) - E[h(p)], h the binary entropy of the posterior; at equal weights
-    dI / d(r^2) = 1 - phi(r).
+    I = H(w) - E[h(p)], h the binary entropy of the posterior;
+    dI / d(r^2) = 1 - phi(r) at every weight.
     """
 
     def entropy(u: Array) -> Array:
@@ -94,7 +94,8 @@ def _tilted(g, r: ScalarLike, weight: ScalarLike) -> Float[Array, ""]:
     w = w.astype(r.dtype)
     bias = 0.5 * (jnp.log(w) - jnp.log1p(-w))
     grid = jnp.linspace(-REACH, REACH, STEPS, dtype=r.dtype)
-    wide = jnp.maximum(r, 1)
+    # Not `maximum`, whose gradient at r = 1 would be shared between the two grids.
+    wide = jnp.where(r > 1, r, 1)
     y = jnp.where(r > 1, (grid - bias) / wide, grid)
     u = jnp.where(r > 1, grid, r * grid + bias)
     log_weight = -0.5 * y**2 - 0.5 * r**2 - 0.5 * jnp.log(2 * jnp.pi) - jnp.log(wide)

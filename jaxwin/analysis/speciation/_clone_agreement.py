@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from jaxwin._checks import check_curve
+from jaxwin._checks import check_curve, check_one_of
 from jaxwin._typing import Key
 from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.channels import AbstractObserved
@@ -37,15 +37,15 @@ class CloneAgreement(eqx.Module):
     phi = E_x sum_c p(c | x)^2: one at no noise, `chance` = sum_c w_c^2 at full noise.
     """
 
-    noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
-    phi: Float[np.ndarray, " t"] = field(("noise",), "probability")
-    stderr: Float[np.ndarray, " t"] = field(("noise",), "probability")
     crossing: Crossing
     pairs: PairAgreement | None
     chance: float = eqx.field(static=True)
     level: float = eqx.field(static=True)
     count: int = eqx.field(static=True)
     method: str = eqx.field(static=True)
+    noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
+    phi: Float[np.ndarray, " t"] = field(("noise",), "probability")
+    stderr: Float[np.ndarray, " t"] = field(("noise",), "probability")
 
 
 def clone_agreement(
@@ -134,13 +134,18 @@ def _pairs(
     if pairs is None:
         return np.zeros((0, 2), np.int32)
     if isinstance(pairs, str):
+        check_one_of(pairs, ("all",), "pairs")
         return np.stack(np.triu_indices(num_labels, 1), axis=1).astype(np.int32)
     chosen = np.asarray(pairs, np.int32).reshape(-1, 2)
+    if chosen.size == 0:
+        return chosen
     if chosen.min() < 0 or chosen.max() >= num_labels:
         raise ValueError(
             f"`pairs` names labels {chosen.min()} to {chosen.max()}; they must lie in "
             f"0 to {num_labels - 1}."
         )
+    if np.any(chosen[:, 0] == chosen[:, 1]):
+        raise ValueError("`pairs` pairs a label with itself; name two different ones.")
     return chosen
 
 
