@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete, non_negative, require
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance, choose
@@ -20,7 +20,7 @@ from jaxwin._streaming import (
     nearest,
     partial,
 )
-from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin._typing import AnyArray, Key, Point, ScalarLike
 from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
 from jaxwin.targets._labels import check_labels, restricted_log_weights
 from jaxwin.targets._own_point import own_partial, own_posterior
@@ -56,8 +56,8 @@ class Empirical(AbstractLabelledTarget):
 
     def __init__(
         self,
-        points: ArrayLike,
-        labels: ArrayLike | None = None,
+        points: AnyArray,
+        labels: AnyArray | None = None,
         bandwidth: ScalarLike = 0.0,
     ):
         """Build the law.

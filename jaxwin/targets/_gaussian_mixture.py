@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete, non_negative, require
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance, segment_logsumexp
-from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin._typing import AnyArray, Key, Point, ScalarLike
 from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
 from jaxwin.targets._covariance import (
     AbstractCovariance,
@@ -73,11 +73,11 @@ class GaussianMixture(AbstractLabelledTarget):
     @classmethod
     def isotropic(
         cls,
-        means: ArrayLike,
-        variances: ArrayLike,
-        weights: ArrayLike | None = None,
+        means: AnyArray,
+        variances: AnyArray,
+        weights: AnyArray | None = None,
         *,
-        labels: ArrayLike | None = None,
+        labels: AnyArray | None = None,
     ) -> "GaussianMixture":
         """Components N(m_k, v_k I).
 
@@ -99,11 +99,11 @@ class GaussianMixture(AbstractLabelledTarget):
     @classmethod
     def diagonal(
         cls,
-        means: ArrayLike,
-        variances: ArrayLike,
-        weights: ArrayLike | None = None,
+        means: AnyArray,
+        variances: AnyArray,
+        weights: AnyArray | None = None,
         *,
-        labels: ArrayLike | None = None,
+        labels: AnyArray | None = None,
     ) -> "GaussianMixture":
         """Components N(m_k, diag(v_k)); `variances` is (d,) or (K, d).
 
@@ -117,12 +117,12 @@ class GaussianMixture(AbstractLabelledTarget):
     @classmethod
     def low_rank(
         cls,
-        means: ArrayLike,
-        factors: ArrayLike,
-        variances: ArrayLike,
-        weights: ArrayLike | None = None,
+        means: AnyArray,
+        factors: AnyArray,
+        variances: AnyArray,
+        weights: AnyArray | None = None,
         *,
-        labels: ArrayLike | None = None,
+        labels: AnyArray | None = None,
     ) -> "GaussianMixture":
         """Components of covariance factor_k factor_k^T + v_k I.
 
@@ -154,11 +154,11 @@ class GaussianMixture(AbstractLabelledTarget):
     @classmethod
     def full(
         cls,
-        means: ArrayLike,
-        covariances: ArrayLike,
-        weights: ArrayLike | None = None,
+        means: AnyArray,
+        covariances: AnyArray,
+        weights: AnyArray | None = None,
         *,
-        labels: ArrayLike | None = None,
+        labels: AnyArray | None = None,
     ) -> "GaussianMixture":
         """Components of any covariance, decomposed once.
 
@@ -387,7 +387,7 @@ def _scatter(
     return jnp.matmul((centred * weights[:, None]).T, centred, precision="highest")
 
 
-def _means(means: ArrayLike) -> Float[Array, "k d"]:
+def _means(means: AnyArray) -> Float[Array, "k d"]:
     means = as_float(means)
     if means.ndim != 2 or 0 in means.shape:
         raise ValueError(
@@ -397,7 +397,7 @@ def _means(means: ArrayLike) -> Float[Array, "k d"]:
     return require(means, jnp.isfinite(means), "`means` must be finite everywhere.")
 
 
-def _like(means: Array, value: ArrayLike) -> Array:
+def _like(means: Array, value: AnyArray) -> Array:
     return jnp.asarray(value).astype(means.dtype)
 
 
@@ -418,8 +418,8 @@ def _broadcast(value: Array, shape: tuple[int, ...], name: str) -> Array:
 def _mixture(
     means: Float[Array, "k d"],
     covariance: AbstractCovariance,
-    weights: ArrayLike | None,
-    labels: ArrayLike | None,
+    weights: AnyArray | None,
+    labels: AnyArray | None,
 ) -> GaussianMixture:
     count = means.shape[0]
     weights = jnp.full((count,), 1 / count) if weights is None else weights

@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete, require
+from jaxwin._typing import AnyArray
 
 
-def check_labels(labels: ArrayLike, count: int) -> tuple[Int[Array, " k"], int]:
+def check_labels(labels: AnyArray, count: int) -> tuple[Int[Array, " k"], int]:
     """Labels 0 ... c - 1 of `count` things, and c.
 
     Raises:

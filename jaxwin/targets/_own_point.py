@@ -15,7 +15,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxwin._numerics import LOG_TWO_PI
-from jaxwin._streaming import Block, Blocks, Online, Posterior, finish, merge, partial
+from jaxwin._streaming import (
+    Block,
+    Blocks,
+    Online,
+    Posterior,
+    coordinate_sum,
+    finish,
+    merge,
+    partial,
+)
 from jaxwin._typing import Point, ScalarLike
 
 
@@ -27,15 +36,18 @@ def own_partial(
     own_index = jnp.asarray(index).astype(jnp.int32)
 
     def step(online: Online, block: Block) -> Online:
-        apart = block.points - own[None]
-        along = jnp.sum(apart * z[None], axis=1)
-        square = jnp.sum(apart**2, axis=1)
+        along, square = coordinate_sum(_along_and_square, block.points, own, z)
         ratio = scale * along - 0.5 * scale**2 * square
         ratio = ratio + (block.log_weights - own_log_weight)
         others = jnp.where(block.index() == own_index, -jnp.inf, ratio)
         return merge(online, partial(block, others))
 
     return blocks.fold(step, Online.empty(z.size, blocks.num_labels, z.dtype))
+
+
+def _along_and_square(column: Array, own: Array, z: Array) -> tuple[Array, Array]:
+    apart = column - own
+    return apart * z, apart**2
 
 
 def own_posterior(
