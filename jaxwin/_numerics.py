@@ -3,14 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
-from jaxwin._typing import ScalarLike
+from jaxwin._typing import AnyArray, ScalarLike
 
 LOG_TWO_PI = float(np.log(2 * np.pi))
 
 
-def as_float(value: ArrayLike) -> Array:
+def as_float(value: AnyArray) -> Array:
     """An array of floats: integers become the default float, floats keep their type."""
     array = jnp.asarray(value)
     if jnp.issubdtype(array.dtype, jnp.floating):

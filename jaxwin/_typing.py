@@ -4,10 +4,13 @@ Axes: `d` dimension of a point, `n` data points, `k` mixture components, `c` cla
 (labels), `t` times or noise levels, `b` a batch, `r` reduced dimension or rank.
 """
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
 
+# What jnp.asarray takes: arrays, numbers and (nested) lists of them.
+AnyArray: TypeAlias = ArrayLike | Sequence[Any]
 Key: TypeAlias = PRNGKeyArray
 Point: TypeAlias = Float[Array, " d"]
 

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete
@@ -178,7 +179,7 @@ class AbstractLabelledTarget(AbstractTarget):
 
 def refuse_zero_noise(sigma: ScalarLike, what: str) -> None:
     """Raise ValueError where `sigma` is a concrete zero: scores do not exist there."""
-    if is_concrete(sigma) and not bool(jnp.all(jnp.asarray(sigma) > 0)):
+    if is_concrete(sigma) and not np.all(np.asarray(sigma) > 0):
         raise ValueError(
             f"`sigma` is {sigma}: {what} needs sigma > 0; take a small positive sigma, "
             f"or `label_log_posterior`, whose limit at sigma = 0 exists."

@@ -145,6 +145,8 @@ class GaussianMixture(AbstractLabelledTarget):
                 f"`factors` has rank {rank} in dimension {means.shape[1]}; it must "
                 f"have between 1 and d columns; use `full` for more."
             )
+        message = "`factors` must be finite everywhere."
+        factors = require(factors, jnp.isfinite(factors), message)
         variances = non_negative("variances")(_like(means, variances))
         variances = _broadcast(variances, means.shape[:1], "variances")
         basis, singular = decompose_factors(factors)
@@ -206,10 +208,11 @@ class GaussianMixture(AbstractLabelledTarget):
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, ""]:
         """Log-density of the noised mixture; at sigma = 0 only without point masses."""
-        if is_concrete(self.covariance) and not bool(
-            jnp.all(self.covariance.spectrum()[0] > 0)
-        ):
-            refuse_zero_noise(sigma, "a density with point masses")
+        if is_concrete(self.covariance):
+            with jax.ensure_compile_time_eval():  # constants of a caller's jit
+                smooth = bool(jnp.all(self.covariance.spectrum()[0] > 0))
+            if not smooth:
+                refuse_zero_noise(sigma, "a density with point masses")
         channel = self._channel(x, alpha, sigma)
         r = channel.reference
         noised, offset = channel.noised[r][None], channel.offset[r][None]
