@@ -142,6 +142,7 @@ def _classes(law: AbstractLabelledTarget) -> _Classes:
     stderr = lambda influence: jnp.sqrt(jnp.sum(weights * influence**2) / n)
     moves = g**2 + 2 * g * e - between
     bends = moves - (e**2 - width)
+    width = width + law.bandwidth**2
     return _Classes(between, width, stderr(moves), stderr(bends))
 
 
