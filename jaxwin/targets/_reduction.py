@@ -68,11 +68,14 @@ def reduce(target: GaussianMixture) -> Reduction | None:
         return None
     weights = np.exp(np.asarray(target.log_weights, np.float64))
     means = np.asarray(target.means, np.float64)
-    centre = weights @ means
+    # Rounded weights that miss 1 would add the direction of the mean to the span.
+    centre = (weights / weights.sum()) @ means
     basis = _span(np.concatenate([(means - centre).T, factors], axis=1))
     if basis.shape[1] >= target.dimension:
         return None
     dtype = target.means.dtype
+    # `project` subtracts the rounded centre: means are relative to that one.
+    centre = centre.astype(dtype)
     inner = jnp.asarray((means - centre) @ basis, dtype)
     if isinstance(covariance, LowRank):
         inside = np.einsum("kdr,ds->krs", np.asarray(covariance.basis), basis)
