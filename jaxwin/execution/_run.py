@@ -125,7 +125,7 @@ def _merge(means: list, squares: list, counts: np.ndarray) -> Estimate:
 
     def stderr(within: np.ndarray, between: np.ndarray, m: np.ndarray) -> np.ndarray:
         spread = within.sum(0) + np.tensordot(counts, (between - m) ** 2, 1)
-        return np.sqrt(spread / (size - 1)) / math.sqrt(size)
+        return np.asarray(np.sqrt(spread / (size - 1)) / math.sqrt(size))
 
     errors = jax.tree.map(stderr, jax.tree.map(stack, *squares), block_means, mean)
     return Estimate(mean, errors, size, block_means, counts)

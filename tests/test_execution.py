@@ -1,0 +1,203 @@
+"""Blocks of replicas: averages, errors, bits, recompilation, NaN, progress."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+
+from jaxwin.execution import Estimate, run
+
+KEY = jr.key(11)
+
+
+def observe(scale, key, replica):
+    """A pytree of three shapes; the replica's number enters too."""
+    z = jr.normal(key, (3,))
+    number = replica.astype(z.dtype)
+    return {"point": scale * z, "square": scale * jnp.sum(z**2), "number": number}
+
+
+REPLICA = eqx.Partial(observe, jnp.asarray(2.0))
+
+
+def by_hand(count: int, scale: float = 2.0) -> dict[str, np.ndarray]:
+    """All replicas at once in numpy, from the keys that are documented."""
+    keys = jax.vmap(lambda i: jr.fold_in(KEY, i))(jnp.arange(count, dtype=jnp.int32))
+    z = np.asarray(jax.vmap(lambda key: jr.normal(key, (3,)))(keys))
+    square = scale * np.sum(z**2, 1)
+    return {
+        "point": scale * z,
+        "square": square,
+        "number": np.arange(count, dtype=float),
+    }
+
+
+@pytest.mark.parametrize(
+    ("count", "block_size"), [(100, 10), (100, 64), (101, 16), (7, 1), (5, 64), (2, 64)]
+)
+def test_average_and_error_are_those_of_numpy(count, block_size):
+    found = run(REPLICA, count, KEY, block_size=block_size)
+    assert isinstance(found, Estimate)
+    assert found.count == count
+    for name, values in by_hand(count).items():
+        np.testing.assert_allclose(found.mean[name], values.mean(0), rtol=1e-12)
+        error = values.std(0, ddof=1) / np.sqrt(count)
+        np.testing.assert_allclose(found.stderr[name], error, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("count", "block_size", "sizes"),
+    [
+        (101, 16, [16] * 6 + [5]),
+        (64, 16, [16] * 4),
+        (10, 64, [5, 5]),
+        (9, 64, [5, 4]),
+        (2, 64, [1, 1]),
+    ],
+)
+def test_blocks(count, block_size, sizes):
+    found = run(REPLICA, count, KEY, block_size=block_size)
+    np.testing.assert_array_equal(found.block_counts, sizes)
+    ends = np.cumsum(sizes)
+    for name, values in by_hand(count).items():
+        means = [part.mean(0) for part in np.split(values, ends[:-1])]
+        np.testing.assert_allclose(found.block_means[name], means, rtol=1e-12)
+
+
+def test_error_survives_a_large_common_offset():
+    # The naive E[x^2] - E[x]^2 would lose every digit.
+    shifted = eqx.Partial(lambda key, i: 1e9 + jr.normal(key))
+    plain = eqx.Partial(lambda key, i: jr.normal(key))
+    a, b = run(shifted, 500, KEY), run(plain, 500, KEY)
+    np.testing.assert_allclose(a.stderr, b.stderr, rtol=1e-6)
+
+
+def test_error_is_the_scatter_of_runs():
+    # 400 runs of 64: a standard deviation is known to 3.5 %.
+    f = eqx.Partial(lambda key, i: jr.exponential(key))
+    found = [run(f, 64, jr.key(seed), block_size=16) for seed in range(400)]
+    means = np.array([e.mean for e in found])
+    errors = np.array([e.stderr for e in found])
+    assert abs(np.sqrt(np.mean(errors**2)) / means.std(ddof=1) - 1) < 0.15
+    assert abs(means.mean() - 1) < 4 / np.sqrt(400 * 64)
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 32, 50])
+def test_block_size_changes_rounding_only(block_size):
+    whole = run(REPLICA, 100, KEY, block_size=64)
+    parts = run(REPLICA, 100, KEY, block_size=block_size)
+    for name in ("point", "square", "number"):
+        np.testing.assert_allclose(parts.mean[name], whole.mean[name], rtol=1e-12)
+        np.testing.assert_allclose(parts.stderr[name], whole.stderr[name], rtol=1e-10)
+
+
+def test_bits_of_a_block_do_not_depend_on_how_many_follow():
+    long, short = (run(REPLICA, n, KEY, block_size=16) for n in (200, 70))
+    for name in ("point", "square", "number"):
+        a, b = long.block_means[name], short.block_means[name]
+        np.testing.assert_array_equal(a[:4], b[:4])
+
+
+def test_bits_repeat():
+    assert eqx.tree_equal(run(REPLICA, 50, KEY), run(REPLICA, 50, KEY))
+    other = run(REPLICA, 50, jr.key(12))
+    assert np.all(other.mean["point"] != run(REPLICA, 50, KEY).mean["point"])
+
+
+def test_new_values_do_not_recompile():
+    traces = []
+
+    def f(scale, key, replica):
+        traces.append(None)
+        return scale * jr.normal(key) + replica.astype(scale.dtype)
+
+    for scale, key, count in (
+        (1.0, 0, 100),
+        (2.0, 1, 100),
+        (3.0, 2, 4000),
+        (3.0, 3, 65),
+    ):
+        run(eqx.Partial(f, jnp.asarray(scale)), count, jr.key(key), block_size=32)
+    assert len(traces) == 1
+    # Another block size is another program.
+    run(eqx.Partial(f, jnp.asarray(1.0)), 100, KEY, block_size=16)
+    assert len(traces) == 2
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+@pytest.mark.parametrize("culprit", [0, 37, 49])
+def test_replica_that_is_not_finite_is_named(bad, culprit):
+    def f(bad, culprit, key, replica):
+        value = jnp.where(replica == culprit, bad, jr.normal(key))
+        return {
+            "fine": jr.normal(key),
+            "sometimes": jnp.stack([value, value, 0 * value]),
+        }
+
+    which = jnp.asarray(culprit, jnp.int32)
+    replica = eqx.Partial(f, jnp.asarray(bad), which)
+    message = rf"replica {culprit} \(block {culprit // 16} of 4\) returned NaN"
+    with pytest.raises(FloatingPointError, match=message):
+        run(replica, 50, KEY, block_size=16)
+
+
+def test_absent_replicas_of_a_short_block_do_not_count():
+    # Replica 50 and on would be NaN, but there are only 50; replica 48 begins a block.
+    def f(key, replica):
+        return jnp.where(replica >= 50, jnp.nan, 1.0 + 0 * jr.normal(key))
+
+    found = run(eqx.Partial(f), 50, KEY, block_size=16)
+    np.testing.assert_array_equal(found.mean, 1)
+    np.testing.assert_array_equal(found.stderr, 0)
+
+
+def test_progress_is_called_after_every_block():
+    calls = []
+    run(REPLICA, 50, KEY, block_size=16, progress=lambda *call: calls.append(call))
+    assert calls == [(16, 50), (32, 50), (48, 50), (50, 50)]
+    calls.clear()
+    with pytest.raises(FloatingPointError):
+        run(
+            eqx.Partial(lambda key, i: jnp.where(i > 20, jnp.nan, 0.0)),
+            50,
+            KEY,
+            block_size=16,
+            progress=lambda *call: calls.append(call),
+        )
+    assert calls == [(16, 50)]
+
+
+def test_results_are_pytrees_of_host_arrays():
+    f = eqx.Partial(
+        lambda key, i: (jr.normal(key), [jr.normal(key, (2, 3)), jnp.ones(0)])
+    )
+    found = run(f, 20, KEY, block_size=5)
+    assert jax.tree.structure(found.mean) == jax.tree.structure((0, [0, 0]))
+    shapes = jax.tree.map(np.shape, jax.tree.leaves(found.block_means))
+    assert shapes == [(4,), (4, 2, 3), (4, 0)]
+    for leaf in jax.tree.leaves((found.mean, found.stderr, found.block_means)):
+        assert isinstance(leaf, np.ndarray | np.float64)
+        assert leaf.dtype == np.float64
+
+
+def test_float32_replicas_are_merged_in_float64():
+    f = eqx.Partial(lambda key, i: jr.normal(key, dtype=jnp.float32))
+    found = run(f, 4000, KEY, block_size=50)
+    blocks = np.asarray(found.block_means)
+    assert found.mean.dtype == np.float64
+    np.testing.assert_allclose(found.mean, blocks.mean(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("count", "block_size", "message"),
+    [
+        (1, 8, "`num_replicas` is 1; errors need at least 2"),
+        (0, 8, "`num_replicas` is 0"),
+        (10, 0, "`block_size` is 0; it must be at least 1"),
+    ],
+)
+def test_bad_numbers_are_named(count, block_size, message):
+    with pytest.raises(ValueError, match=message):
+        run(REPLICA, count, KEY, block_size=block_size)
