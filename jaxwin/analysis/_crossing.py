@@ -122,9 +122,10 @@ def read_off(
         low, high = read(coordinate[[0, -1]])
         return _crossing(np.nan, np.nan, low, high, False)
     places = _cross(coordinate, curves, level)
-    found = read(places[~np.isnan(places)])
-    low, high = np.quantile(found, [0.025, 0.975])
-    return _crossing(float(read(place)), float(found.std()), low, high, True)
+    places = places[~np.isnan(places)]
+    # Quantiles of places: on every clock the interval is then the same one.
+    low, high = read(np.quantile(places, [0.025, 0.975]))
+    return _crossing(float(read(place)), float(read(places).std()), low, high, True)
 
 
 def _crossing(
