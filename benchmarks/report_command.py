@@ -1,15 +1,16 @@
 """Cost of `jaxwin report` as a newcomer pays it: a cold process, compilation included.
 
-    python benchmarks/report_command.py [FILE ...]
+    python benchmarks/report_command.py ["FILE --classes 1,8 --points 2000" ...]
 
-Each row is one process of `jaxwin report` (the digits; then every FILE given): wall
-time, process CPU time (a time "on two cores" is half of it) and peak resident memory.
+Each row is one process of `jaxwin report` (the digits, then each line of arguments
+given, file first): wall time, process CPU time (a time "on two cores" is half of it) and peak resident memory.
 Writes benchmarks/results/report_command.json, and the table on standard output.
 """
 
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -39,8 +40,9 @@ def measure(argv: list[str]) -> dict:
 
 
 def main() -> None:
-    files = [str(Path(name).resolve()) for name in sys.argv[1:]]
-    runs = [[], ["--quick"], *([name] for name in files)]
+    given = [shlex.split(line) for line in sys.argv[1:]]
+    files = [[str(Path(file).resolve()), *rest] for file, *rest in given]
+    runs = [[], ["--quick"], *files]
     rows = [measure([*argv, "--quiet"]) for argv in runs]
     machine = {
         "processor": platform.machine(),

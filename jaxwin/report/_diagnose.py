@@ -104,7 +104,7 @@ def diagnose(
         agreement = speciation.clone_agreement(
             Observed(law, Gaussian()),
             times,
-            pairs="all",
+            pairs=_pairs(_class_counts(normal), count),
             num_replicas=count,
             key=label_key,
             progress=stage("class agreement"),
@@ -153,6 +153,13 @@ def noise_times(points: Float[np.ndarray, "n d"], seed: int = 0) -> np.ndarray:
     near = np.quantile(near[np.isfinite(near)], 0.1)
     signal = np.geomspace(12 / near, 1 / (8 * widest), NUM_TIMES)
     return np.asarray(OrnsteinUhlenbeck().time(2 * jnp.log(jnp.asarray(signal))))
+
+
+def _pairs(class_counts: tuple[int, ...], num_replicas: int) -> np.ndarray:
+    """All pairs of classes of which at least 20 draws are expected."""
+    expected = num_replicas * np.asarray(class_counts) / sum(class_counts)
+    drawn = np.flatnonzero(expected >= 20)
+    return drawn[np.stack(np.triu_indices(drawn.size, 1), axis=1)]
 
 
 def _unit01_times(data: Data, normal: Normalized) -> speciation.SpeciationTimes | None:

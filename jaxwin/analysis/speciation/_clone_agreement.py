@@ -94,13 +94,8 @@ def clone_agreement(
     key = jr.key(0) if key is None else key
     log_prior = observed.log_label_prior()
     chosen = _pairs(pairs, log_prior.size)
-    replica = eqx.Partial(
-        _purities,
-        observed,
-        jnp.asarray(noises),
-        jnp.asarray(chosen),
-        jnp.asarray(level),
-    )
+    arguments = observed, jnp.asarray(noises), jnp.asarray(chosen)
+    replica = eqx.Partial(_purities, *arguments)
     estimate = run(replica, num_replicas, key, block_size=block_size, progress=progress)
     coordinate = np.asarray(observed.coordinate(jnp.asarray(noises)))
 
@@ -108,10 +103,15 @@ def clone_agreement(
         counts, clock = estimate.block_counts, observed.noise_at
         return read_off(coordinate, mean, blocks, counts, level, clock)
 
-    (phi, pair_phi), (error, pair_error) = estimate.mean, estimate.stderr
-    blocks, pair_blocks = estimate.block_means
+    phi, *pair_means = estimate.mean
+    error, blocks = estimate.stderr[0], estimate.block_means[0]
     found = None
     if len(chosen):
+        pair_blocks = _pair_blocks(chosen, *pair_means, *estimate.block_means[1:])
+        share = (estimate.block_counts / estimate.count)[:, None, None]
+        pair_phi = np.sum(share * pair_blocks, axis=0)
+        spread = np.sum((share * (pair_blocks - pair_phi)) ** 2, axis=0)
+        pair_error = np.sqrt(spread * len(share) / (len(share) - 1))
         each = [crossing(pair_phi[p], pair_blocks[:, p]) for p in range(len(chosen))]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
         found = PairAgreement(chosen, noises, pair_phi, pair_error, stacked)
@@ -149,28 +149,43 @@ def _pairs(
     return chosen
 
 
-def _purities(
-    observed: AbstractObserved,
-    noises: Array,
-    pairs: Array,
-    level: Array,
-    key: Key,
-    replica: Array,
-) -> tuple[Float[Array, " t"], Float[Array, "p t"]]:
-    """Posterior purity over all classes, and in each pair.
+def _pair_blocks(
+    pairs: Int[np.ndarray, "p 2"],
+    purity: Float[np.ndarray, "p 2 t"],
+    share: Float[np.ndarray, "p 2"],
+    block_purity: Float[np.ndarray, "b p 2 t"],
+    block_share: Float[np.ndarray, "b p 2"],
+) -> Float[np.ndarray, "b p t"]:
+    """Block values of phi in each pair, whose mean over blocks is exactly phi.
 
-    In a pair the draw is weighted so that both classes count one half. That weight has
-    mean 1, so `level` may be subtracted under it and added outside: near the crossing
-    the fluctuation of class counts drops out.
+    phi averages the two classes' mean purities, each the ratio of what was summed over
+    draws of the class and their share; blocks enter by the ratio's linear part.
+    """
+    if not share.all():
+        raise ValueError(
+            f"label {pairs[share == 0][0]} of `pairs` was never drawn; raise "
+            f"`num_replicas`, or leave its pairs out."
+        )
+    each = (purity / share[..., None])[None]
+    moved = block_purity - each * block_share[..., None]
+    return np.mean(each + moved / share[None, ..., None], axis=2)
+
+
+def _purities(
+    observed: AbstractObserved, noises: Array, pairs: Array, key: Key, replica: Array
+) -> tuple[Float[Array, " t"], Float[Array, "p 2 t"], Float[Array, "p 2"]]:
+    """Posterior purity over all classes; in each pair where the draw is of its sides.
+
+    The last says which side of each pair the draw is of.
     """
     del replica
     label, log_posterior = observed.soft_labels(key, noises)
     log_prior = observed.log_label_prior()
     likelihood = (log_posterior - log_prior[None]).T
-    share = jnp.where(pairs == label, 0.5 * jnp.exp(-log_prior)[pairs], 0).sum(axis=1)
+    side = (pairs == label).astype(log_prior.dtype)
     first, second = likelihood[pairs[:, 0]], likelihood[pairs[:, 1]]
     # A pair without the draw's class has no share, and both sides may be -inf.
-    odds = jnp.where(share[:, None] > 0, first - second, 0)
+    odds = jnp.where(side.any(axis=1, keepdims=True), first - second, 0)
     purity = 1 - 2 * jax.nn.sigmoid(odds) * jax.nn.sigmoid(-odds)
-    pair_purity = level + share[:, None] * (purity - level)
-    return jnp.sum(jnp.exp(2 * log_posterior), axis=1), pair_purity
+    overall = jnp.sum(jnp.exp(2 * log_posterior), axis=1)
+    return overall, side[:, :, None] * purity[:, None], side
