@@ -8,4 +8,7 @@ from jaxwin.report._diagnose import (
     noise_times as noise_times,
     pair_crossings as pair_crossings,
 )
+from jaxwin.report._page import page as page
 from jaxwin.report._summary import summary as summary
+from jaxwin.report._table import terminal_table as terminal_table
+from jaxwin.report._write import figures as figures, write as write

@@ -1,0 +1,43 @@
+"""The diagnosis as a page that reads as an answer, from the first line."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from jaxwin.report._answer import answer, data
+from jaxwin.report._collapse_section import collapse, order
+from jaxwin.report._diagnose import Diagnosis
+from jaxwin.report._facts import facts
+from jaxwin.report._html import document, escape
+from jaxwin.report._method_section import clocks, method
+from jaxwin.report._separation_section import separation
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+
+def page(
+    diagnosis: Diagnosis,
+    figures: Mapping[str, "matplotlib.figure.Figure"],
+    *,
+    command: str | None = None,
+    numbers: Mapping[str, Any] | None = None,
+) -> str:
+    """A self-contained HTML page: opens offline, no script, light, dark and in print.
+
+    Args:
+        diagnosis: What is told.
+        figures: Those of `figures(diagnosis)`; one that is left out is not shown.
+        command: What a reader types to repeat it; a Python call if left out.
+        numbers: `summary(diagnosis)`, if it is at hand.
+    """
+    known = facts(diagnosis, numbers)
+    sections = [
+        answer(known),
+        data(known),
+        separation(known, figures),
+        collapse(known, figures),
+        order(known),
+        clocks(known),
+        method(known, command),
+    ]
+    return document(f"{escape(diagnosis.name)} – jaxwin report", "\n".join(sections))

@@ -1,0 +1,94 @@
+"""The key times of a diagnosis for the terminal."""
+
+from typing import TYPE_CHECKING
+
+from jaxwin.analysis import Crossing
+from jaxwin.report._clocks import named_clocks, on_clock
+from jaxwin.report._diagnose import Diagnosis, speciation_times
+from jaxwin.report._facts import (
+    COLLAPSE,
+    CONVENTIONS,
+    FIXED,
+    Pair,
+    Time,
+    pairs_of,
+    reading,
+)
+
+if TYPE_CHECKING:
+    import rich.table
+
+CLOCKS = {
+    "ou": "OU time",
+    "ddpm_linear": "DDPM i",
+    "edm_sigma": "EDM σ",
+    "flow_u": "flow u",
+}
+# So many pairs from each end.
+ENDS = 3
+# Characters of a class name.
+LONGEST = 14
+
+
+def terminal_table(diagnosis: Diagnosis) -> "rich.table.Table":
+    """The key times on four clocks, as a table that `rich` prints."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    d = diagnosis
+    classes = f", {len(d.classes)} classes" if d.classes else ""
+    table = Table(
+        # Text, not markup: a class may be called "[red]".
+        title=Text(f"{d.name}: n = {d.n:,}, d = {d.d:,}{classes}, {d.normalization}"),
+        caption=Text(
+            "± one standard error. DDPM-1000 linear, 0-based index. The page has every "
+            "time, clock and interval."
+        ),
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("")
+    for title in CLOCKS.values():
+        table.add_column(title)
+    processes = {key: named_clocks()[key] for key in CLOCKS}
+    for rows in _groups(diagnosis):
+        for label, crossing in rows:
+            cells = [
+                _cell(on_clock(crossing, process), key)
+                for key, process in processes.items()
+            ]
+            table.add_row(Text(label), *map(Text, cells))
+        table.add_section()
+    return table
+
+
+def _cell(time: Time, clock: str) -> str:
+    """The error on the first clock alone: the table must fit 80 columns."""
+    if clock == "ou":
+        return reading(time)
+    if not time["found"]:
+        return "–"
+    return reading(time, clock).split(f"{FIXED}±")[0] if time["inside"] else "outside"
+
+
+def _groups(diagnosis: Diagnosis) -> list[list[tuple[str, Crossing]]]:
+    times = dict(speciation_times(diagnosis.t_S))
+    if len(diagnosis.classes) < 2:
+        for key in ("mean", "curvature", "potential"):
+            del times[key]
+    groups = [[(f"t_S  {CONVENTIONS[k]}", times[k]) for k in CONVENTIONS if k in times]]
+    if diagnosis.agreement is not None:
+        rows = [("t_φ  all classes", diagnosis.agreement.crossing)]
+        for pair in _ends(pairs_of(diagnosis)):
+            names = [name[:LONGEST] for name in (pair.first, pair.second)]
+            rows.append((f"t_φ  {names[0]} | {names[1]}", pair.crossing))
+        groups.append(rows)
+    return [*groups, [(key, getattr(diagnosis.collapse, key)) for key in COLLAPSE]]
+
+
+def _ends(pairs: list[Pair]) -> list[Pair]:
+    """The pairs that separate first and last on the way from noise."""
+    # Without a single one found, a few that are not say so.
+    chosen = [pair for pair in pairs if pair.time["found"]] or pairs
+    return chosen if len(chosen) <= 2 * ENDS else chosen[:ENDS] + chosen[-ENDS:]

@@ -1,0 +1,350 @@
+import copy
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray
+from rich.console import Console
+
+from jaxwin import _files
+from jaxwin._checks import BadInput
+from jaxwin.report import (
+    Diagnosis,
+    crossings,
+    diagnose,
+    figures,
+    named_clocks,
+    on_clock,
+    page,
+    summary,
+    terminal_table,
+    write,
+)
+from jaxwin.report._facts import Facts, compare, facts, interval, reading, with_error
+
+NAMES = np.array(["<b>&", '"quoted"', "[red]$x"])
+VOID = {"meta", "br", "img", "link", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """What a page holds; fails where tags do not nest."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.ids: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        if found.get("id"):
+            self.ids.append(str(found["id"]))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if dict(attrs).get("id"):
+            self.ids.append(str(dict(attrs)["id"]))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def three() -> Diagnosis:
+    rng = np.random.default_rng(1)
+    labels = np.arange(90) % 3
+    means = np.array([[0, 0, 0, 0], [6, 0, 0, 0], [0, 0, 1.5, 0]])
+    points = means[labels] + rng.normal(size=(90, 4))
+    return diagnose(points, NAMES[labels], num_replicas=64)
+
+
+@pytest.fixture(scope="module")
+def unlabelled() -> Diagnosis:
+    points = np.random.default_rng(2).normal(size=(60, 3)) * np.array([3, 1, 1])
+    return diagnose(points, num_replicas=64)
+
+
+@pytest.fixture(scope="module")
+def nothing() -> Diagnosis:
+    """Two points; and their pair is made one that is not reached."""
+    points = np.array([[0.0, 0], [1e-3, 0]])
+    found = diagnose(points, np.array(["a", "b"]), num_replicas=64)
+    assert found.agreement is not None
+    assert found.agreement.pairs is not None
+    pairs = found.agreement.pairs
+    pairs = dataclasses.replace(pairs, crossing=lost(pairs.crossing))
+    agreement = dataclasses.replace(
+        found.agreement, crossing=lost(found.agreement.crossing), pairs=pairs
+    )
+    return dataclasses.replace(found, agreement=agreement)
+
+
+def lost(crossing):
+    nan = jnp.full_like(crossing.time, jnp.nan)
+    no = jnp.zeros_like(crossing.found)
+    return dataclasses.replace(crossing, time=nan, stderr=nan, found=no)
+
+
+@pytest.fixture(scope="module")
+def pages(three, unlabelled, nothing) -> dict[str, str]:
+    made = {"three": three, "unlabelled": unlabelled, "nothing": nothing}
+    return {key: page(d, figures(d)) for key, d in made.items()}
+
+
+CASES = pytest.mark.parametrize("case", ["three", "unlabelled", "nothing"])
+
+
+@CASES
+def test_page_parses_and_identifiers_are_unique(pages, case):
+    parsed = Page(pages[case])
+    assert len(parsed.ids) == len(set(parsed.ids))
+    targets = re.findall(r'(?:href="#|url\(#)([^")]+)', pages[case])
+    assert set(targets) <= set(parsed.ids)
+
+
+@CASES
+def test_page_opens_offline_without_scripts(pages, case):
+    for tag, attributes in Page(pages[case]).tags:
+        assert tag not in ("script", "link", "iframe", "object", "img")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href", "xlink:href", "srcset", "action"):
+                # The bar of colours is a picture inside the page.
+                assert (value or "").startswith(("#", "data:image/png;base64,"))
+    assert "http" not in pages[case]
+    assert "@import" not in pages[case]
+
+
+@CASES
+def test_every_picture_has_a_text_alternative(pages, case):
+    drawn = [attributes for tag, attributes in Page(pages[case]).tags if tag == "svg"]
+    assert len(drawn) == {"three": 4, "unlabelled": 2, "nothing": 3}[case]
+    for attributes in drawn:
+        assert attributes["role"] == "img"
+        assert len(attributes["aria-label"] or "") > 40
+
+
+@CASES
+def test_every_time_is_on_the_page_on_every_clock(pages, case, request):
+    diagnosis = request.getfixturevalue(case)
+    text = Page(pages[case]).text
+    for name, crossing in crossings(diagnosis).items():
+        needs_classes = name in ("t_S mean", "t_S curvature", "t_S potential")
+        if case == "unlabelled" and needs_classes:
+            assert "needs classes" in text
+            continue
+        for clock, process in named_clocks().items():
+            assert reading(on_clock(crossing, process), clock) in text
+
+
+def test_times_not_reached_say_so(pages):
+    text = Page(pages["nothing"]).text
+    assert "not reached in [0,\N{NO-BREAK SPACE}∞)" in text
+    assert "No pair of classes separates" in text
+    assert "no order of separation and collapse can be stated" in text
+    assert "nan" not in text.lower().replace("covariance", "")
+
+
+def test_class_names_stay_text(pages, three):
+    assert "<b>" not in pages["three"]
+    text = Page(pages["three"]).text
+    for name, count in zip(three.classes, three.class_counts, strict=True):
+        assert f"{name}\N{NO-BREAK SPACE}({count})" in text
+
+
+def test_names_and_commands_are_escaped(three):
+    named = dataclasses.replace(three, name="</title><script>")
+    text = page(named, {}, command="jaxwin report '<x>' && true")
+    assert "<script>" not in text
+    assert "jaxwin report '<x>' && true" in Page(text).text
+
+
+def test_first_lines_answer(pages, three):
+    text = Page(pages["three"]).text
+    for part in ("t_S", "t_half"):
+        assert part.replace("_", "") in text[:1500]
+    for crossing in (three.t_S.spectrum_plus_one, three.t_S.spectrum):
+        assert reading(crossing.to_json()) in text[:1500]
+    for key in ("t_half", "t_rest", "t_log2", "t_gauss"):
+        assert reading(getattr(three.collapse, key).to_json()) in text[:1500]
+
+
+def test_page_warns_where_the_spectrum_does_not_date_the_split(pages, three):
+    few = [pair for pair in facts(three).pairs if pair.overlap < 0.5]
+    assert len(few) == 1
+    assert f"does not date the separation of {few[0]}" in Page(pages["three"]).text
+    assert "does not date the separation" not in Page(pages["unlabelled"]).text
+
+
+def test_unlabelled_page_speaks_of_no_class_times(pages):
+    text = Page(pages["unlabelled"]).text
+    assert "no classes to tell apart" in text
+    assert "tφ, all classes" not in text
+
+
+def test_many_pairs_are_folded_and_rare_classes_are_said_to_be_left_out():
+    labels = np.concatenate([np.arange(120) % 6, [6, 6]])
+    points = np.random.default_rng(3).normal(size=(122, 3)) + 5 * labels[:, None]
+    diagnosis = diagnose(points, labels, num_replicas=160)
+    text = page(diagnosis, {})
+    assert "<summary>All 15 pairs" in text
+    assert "want of draws of the rarer class: 6 pairs" in text
+    assert diagnosis.agreement is not None
+    alone = dataclasses.replace(diagnosis.agreement, pairs=None)
+    text = page(dataclasses.replace(diagnosis, agreement=alone), {})
+    assert "No pair of classes was measured" in text
+    assert reading(diagnosis.agreement.crossing.to_json()) in text
+    assert Page(text).text
+
+
+def test_images_of_bytes_show_the_published_convention():
+    pixels = np.random.default_rng(4).integers(0, 255, (30, 3, 3)).astype(np.uint8)
+    diagnosis = diagnose(pixels, num_replicas=64)
+    text = Page(page(diagnosis, {})).text
+    assert diagnosis.t_S_unit01 is not None
+    assert "with pixels in [0, 1]" in text
+    assert reading(diagnosis.t_S_unit01.spectrum_plus_one.to_json()) in text
+
+
+@pytest.mark.parametrize(
+    ("value", "stderr", "decimals", "expected"),
+    [
+        (1.07352, 0.0340, None, "1.074 ± 0.034"),
+        (0.22851, 0.00421, None, "0.2285 ± 0.0042"),
+        (12.345, 1.2, None, "12.3 ± 1.2"),
+        (0.291154, 0.0, None, "0.2912"),
+        (0.291154, 1e-15, None, "0.2912"),
+        (2.079441, None, None, "2.079"),
+        (360.0641, 2.766, 1, "360.1 ± 2.8"),
+        (360.0641, 0.001, 1, "360.1"),
+        (-0.512, 0.2, 1, "−0.5 ± 0.2"),
+        (1.26e-7, 7e-9, None, "1.26×10⁻⁷ ± 7×10⁻⁹"),
+    ],
+)
+def test_digits_follow_the_error(value, stderr, decimals, expected):
+    written = with_error(value, stderr, decimals)
+    assert written.replace("\N{NO-BREAK SPACE}", " ") == expected
+
+
+def test_readings_outside_a_clock_and_intervals():
+    time = {"value": None, "stderr": None, "low": 1.0, "high": 2.0, "found": True}
+    assert reading(time | {"inside": False}, "flow_u") == "outside this clock's range"
+    known = time | {"value": 1.5, "stderr": 0.25}
+    assert interval(known).split() == ["1.00", "to", "2.00"]
+    assert interval(time | {"found": False}) == ""
+
+
+def order_of(numbers: dict[str, Any], diagnosis: Diagnosis, shift: float) -> str:
+    moved = copy.deepcopy(numbers)
+    for key in ("t_half", "t_rest", "t_log2", "t_gauss"):
+        for end in ("value", "low", "high"):
+            moved[key][end] += shift
+    return Facts(diagnosis, moved).order()
+
+
+def test_order_of_separation_and_collapse(three, nothing):
+    numbers = summary(three)
+    assert order_of(numbers, three, -5.0) == "speciation"
+    assert order_of(numbers, three, 5.0) == "collapse"
+    assert order_of(numbers, three, 0.5) == "mixed"
+    assert facts(nothing).order() == "unknown"
+    assert compare({"low": 2, "high": 3}, {"low": 0, "high": 1}) == "speciation"
+
+
+def test_folder_holds_page_figures_results_and_summary(three, tmp_path):
+    place = tmp_path / "made" / "report"
+    write(three, place, command="jaxwin report file.npy")
+    names = {str(p.relative_to(place)) for p in place.rglob("*") if p.is_file()}
+    drawn = {
+        f"figures/{name}.{form}"
+        for name in ("spectrum", "agreement", "pair_times", "collapse")
+        for form in ("png", "svg")
+    }
+    others = {"index.html", "results.nc", "summary.json", "jaxwin.json"}
+    assert names == drawn | others
+    text = (place / "index.html").read_text("utf-8")
+    assert "jaxwin report file.npy" in Page(text).text
+    assert json.loads((place / "jaxwin.json").read_text())["command"] == "report"
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    saved = json.loads((place / "summary.json").read_text(), parse_constant=refuse)
+    assert saved == json.loads(json.dumps(summary(three)))
+    with xarray.open_dataset(place / "results.nc", engine="h5netcdf") as dataset:
+        np.testing.assert_array_equal(
+            dataset["collapse.own_weight"], three.collapse.own_weight
+        )
+
+
+def test_a_second_write_replaces_the_folder(three, unlabelled, tmp_path):
+    place = tmp_path / "report"
+    write(three, place)
+    assert (place / "figures" / "agreement.png").exists()
+    write(unlabelled, place)
+    assert not (place / "figures" / "agreement.png").exists()
+    assert json.loads((place / "summary.json").read_text())["n"] == 60
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_foreign_folder_is_refused_and_kept(unlabelled, tmp_path):
+    place = tmp_path / "mine"
+    place.mkdir()
+    (place / "note.txt").write_text("keep")
+    with pytest.raises(BadInput, match="`folder`"):
+        write(unlabelled, place)
+    assert (place / "note.txt").read_text() == "keep"
+
+
+def test_a_failed_write_leaves_the_older_folder(unlabelled, tmp_path, monkeypatch):
+    place = tmp_path / "report"
+    write(unlabelled, place)
+    before = (place / "index.html").read_bytes()
+    whole = _files._write
+
+    def full(path: Path, data: bytes) -> None:
+        if "summary" in path.name:
+            raise OSError(28, "No space left on device")
+        whole(path, data)
+
+    monkeypatch.setattr(_files, "_write", full)
+    with pytest.raises(OSError, match="No space"):
+        write(dataclasses.replace(unlabelled, name="other"), place)
+    assert (place / "index.html").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+@CASES
+def test_terminal_table_shows_key_times_as_text(case, request):
+    diagnosis = request.getfixturevalue(case)
+    stream = StringIO()
+    Console(file=stream, width=100).print(terminal_table(diagnosis))
+    shown = stream.getvalue()
+    for key in ("t_half", "t_rest", "t_log2", "t_gauss"):
+        assert key in shown
+    assert reading(diagnosis.t_S.spectrum_plus_one.to_json()) in shown
+    if case == "three":
+        assert "[red]$x" in shown
+        assert reading(diagnosis.agreement.crossing.to_json()) in shown
+    if case == "unlabelled":
+        assert "½ log\N{NO-BREAK SPACE}B" not in shown
+    if case == "nothing":
+        assert "not reached in" in shown
