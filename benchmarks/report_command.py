@@ -3,7 +3,8 @@
     python benchmarks/report_command.py ["FILE --classes 1,8 --points 2000" ...]
 
 Each row is one process of `jaxwin report` (the digits, then each line of arguments
-given, file first): wall time, process CPU time (a time "on two cores" is half of it) and peak resident memory.
+given, file first): wall time, process CPU time (a time "on two cores" is half of it)
+and peak resident memory.
 Writes benchmarks/results/report_command.json, and the table on standard output.
 """
 
@@ -26,7 +27,9 @@ def measure(argv: list[str]) -> dict:
     """Run one command in an empty folder and count what it used."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        process = subprocess.Popen([*PROGRAM, *argv], cwd=folder)
+        process = subprocess.Popen(
+            [*PROGRAM, *argv], cwd=folder, stdout=subprocess.DEVNULL
+        )
         _, status, used = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
     if status:
@@ -40,10 +43,11 @@ def measure(argv: list[str]) -> dict:
 
 
 def main() -> None:
+    """Measure every row and store the table."""
     given = [shlex.split(line) for line in sys.argv[1:]]
     files = [[str(Path(file).resolve()), *rest] for file, *rest in given]
     runs = [[], ["--quick"], *files]
-    rows = [measure([*argv, "--quiet"]) for argv in runs]
+    rows = [measure([*argv, "--quiet", "--json"]) for argv in runs]
     machine = {
         "processor": platform.machine(),
         "cores": os.cpu_count(),
