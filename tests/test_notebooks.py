@@ -1,0 +1,25 @@
+"""Every notebook runs from top to bottom, and its claims hold."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    assert "assert" in code
+    subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"JAXWIN_SHORT": "1"}, check=True
+    )
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
