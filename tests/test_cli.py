@@ -153,8 +153,10 @@ def test_json_is_all_of_standard_output(finished):
 def test_folder_is_whole(finished):
     folder, _ = finished
     names = {path.name for path in (folder / "jaxwin-report").iterdir()}
-    assert {"index.html", "results.nc", "summary.json", "jaxwin.json"} <= names
-    assert any(name.endswith(".png") for name in names)
+    files = {"index.html", "results.nc", "summary.json", "jaxwin.json"}
+    assert names == files | {"figures"}
+    figures = {path.name for path in (folder / "jaxwin-report/figures").iterdir()}
+    assert {"agreement.png", "collapse.svg", "spectrum.png"} <= figures
     assert [path.name for path in folder.iterdir() if path.name[0] == "."] == []
 
 

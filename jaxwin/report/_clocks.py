@@ -1,6 +1,10 @@
 """Every time of a diagnosis on the clocks that people use."""
 
+from collections.abc import Sequence
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxwin.analysis import Crossing
 from jaxwin.processes import (
@@ -24,15 +28,19 @@ def named_clocks() -> dict[str, AbstractProcess]:
     }
 
 
-def on_clock(crossing: Crossing, clock: AbstractProcess) -> dict:
-    """A time on a clock as `{value, stderr, low, high, found, inside}`.
+def on_clock(times: Sequence[Crossing], clock: AbstractProcess) -> list[dict]:
+    """Times on a clock, each as `{value, stderr, low, high, found, inside}`.
 
     `inside` is false where the clock never has that log-SNR; the value is then null.
     """
     ou = OrnsteinUhlenbeck()
-    read = lambda time: convert(jnp.asarray(time), ou, clock)[0]
-    inside = bool(crossing.found) and bool(convert(crossing.time, ou, clock)[1])
-    entry = crossing.read_on(read).to_json()
-    if not inside:
-        entry |= {"value": None, "stderr": None}
-    return entry | {"inside": inside}
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *times)
+    moved = stacked.read_on(lambda time: convert(time, ou, clock)[0])
+    reached = stacked.found & convert(stacked.time, ou, clock)[1]
+    entries = []
+    for i, inside in enumerate(np.asarray(reached)):
+        entry = jax.tree.map(lambda leaf, i=i: leaf[i], moved).to_json()
+        if not inside:
+            entry |= {"value": None, "stderr": None}
+        entries.append(entry | {"inside": bool(inside)})
+    return entries

@@ -180,6 +180,7 @@ def crossings(diagnosis: Diagnosis) -> dict[str, Crossing]:
     """Every time of a diagnosis by name, on the OU clock."""
     found = {f"t_S {key}": value for key, value in speciation_times(diagnosis.t_S)}
     if diagnosis.agreement is not None:
+        found["t_phi_all"] = diagnosis.agreement.crossing
         for name, crossing in pair_crossings(diagnosis).items():
             found[f"t_phi {name}"] = crossing
     for key in ("t_half", "t_rest", "t_log2", "t_gauss"):

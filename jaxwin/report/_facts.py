@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from jaxwin.analysis import Crossing
-from jaxwin.report._clocks import named_clocks, on_clock
 from jaxwin.report._diagnose import Diagnosis
 from jaxwin.report._summary import summary
 
@@ -136,15 +135,6 @@ class Facts:
             return "unknown"
         verdicts = {compare(time, mark) for time in times for mark in marks}
         return verdicts.pop() if len(verdicts) == 1 else "mixed"
-
-    def on_clocks(self) -> dict[str, dict[str, Time]]:
-        """Every time on every clock: clock -> name -> time."""
-        clocks = {key: dict(times) for key, times in self.numbers["clocks"].items()}
-        agreement = self.diagnosis.agreement
-        if agreement is not None:
-            for key, process in named_clocks().items():
-                clocks[key]["t_phi_all"] = on_clock(agreement.crossing, process)
-        return clocks
 
 
 def facts(diagnosis: Diagnosis, numbers: Mapping[str, Any] | None = None) -> Facts:

@@ -7,7 +7,7 @@ from jaxwin.report._html import bullets, escape, paragraph, section, table
 
 def clocks(known: Facts) -> str:
     """The table of every time on every clock; pairs have theirs above."""
-    times = known.on_clocks()
+    times = known.numbers["clocks"]
     labels = {
         f"t_S {key}": f"t<sub>S</sub>, {text}" for key, text in CONVENTIONS.items()
     }

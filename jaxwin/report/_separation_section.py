@@ -126,7 +126,7 @@ def _left_out(known: Facts) -> str:
 def _pair_table(known: Facts) -> str:
     if not known.pairs:
         return ""
-    clocks, times = list(CLOCKS)[1:], known.on_clocks()
+    clocks, times = list(CLOCKS)[1:], known.numbers["clocks"]
     others = [CLOCKS[clock] for clock in clocks]
     head = ["Pair", "t<sub>φ</sub>, OU time<br>(95 % interval)", "cos²", *others]
 

@@ -28,6 +28,7 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
     A time is `{value, stderr, low, high, found}` in OU time, null where there is none.
     """
     d, agreement, curve = diagnosis, diagnosis.agreement, diagnosis.collapse
+    times = crossings(d)
     overlap = np.asarray(d.class_direction_overlap)[..., 0]
     numbers = {f"{key}": getattr(curve, key).to_json() for key in _COLLAPSE}
     return {
@@ -53,7 +54,9 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
         "t_phi_all": None if agreement is None else agreement.crossing.to_json(),
         **numbers,
         "clocks": {
-            clock: {key: on_clock(time, process) for key, time in crossings(d).items()}
+            clock: dict(
+                zip(times, on_clock(list(times.values()), process), strict=True)
+            )
             for clock, process in named_clocks().items()
         },
         "replicas": curve.count,

@@ -53,11 +53,12 @@ def terminal_table(diagnosis: Diagnosis) -> "rich.table.Table":
         table.add_column(title)
     processes = {key: named_clocks()[key] for key in CLOCKS}
     for rows in _groups(diagnosis):
-        for label, crossing in rows:
-            cells = [
-                _cell(on_clock(crossing, process), key)
-                for key, process in processes.items()
-            ]
+        labels, times = zip(*rows, strict=True)
+        columns = [
+            [_cell(time, key) for time in on_clock(times, process)]
+            for key, process in processes.items()
+        ]
+        for label, *cells in zip(labels, *columns, strict=True):
             table.add_row(Text(label), *map(Text, cells))
         table.add_section()
     return table
