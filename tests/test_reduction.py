@@ -75,9 +75,14 @@ def test_lift_undoes_the_projection(name):
     law, _ = LAWS[name]
     reduction = reduce(law)
     assert reduction is not None
-    y = jnp.asarray(RNG.normal(size=reduction.basis.shape[1]))
-    x = reduction.lift(y, jnp.asarray(RNG.normal(size=D)), 0.8, 0.5)
+    basis = np.asarray(reduction.basis)
+    y, z = RNG.normal(size=basis.shape[1]), RNG.normal(size=D)
+    x = reduction.lift(jnp.asarray(y), jnp.asarray(z), 0.8, 0.5)
     np.testing.assert_allclose(reduction.project(x, 0.8), y, rtol=1e-10, atol=1e-10)
+    # What is orthogonal is z there, at the noised variance alpha^2 v + sigma^2.
+    rest = np.asarray(x) - 0.8 * np.asarray(reduction.centre) - basis @ y
+    spread = np.sqrt(0.8**2 * float(reduction.variance) + 0.5**2)
+    np.testing.assert_allclose(rest, spread * (z - basis @ (basis.T @ z)), atol=1e-10)
 
 
 @every_law
