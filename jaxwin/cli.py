@@ -181,7 +181,7 @@ def _command_line() -> str:
 
 
 def _last_part(word: str) -> str:
-    return Path(word).name if "/" in word else word
+    return Path(word).name if Path(word).exists() else word
 
 
 @contextlib.contextmanager

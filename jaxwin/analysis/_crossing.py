@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float
@@ -29,11 +30,11 @@ class Crossing(eqx.Module):
     found: Bool[Array, "..."] = field((), "", "whether the curve crosses")
 
     def __str__(self) -> str:
-        low, high = float(self.low), float(self.high)
+        time, low, high = float(self.time), float(self.low), float(self.high)
         if not bool(self.found):
             return f"not reached in [{low:.4g}, {high:.4g}]"
         if not float(self.stderr) > 0:
-            return f"{float(self.time):.4f}"
+            return f"{time:.4f}" if abs(time) >= 0.01 else f"{time:.4g}"
         return f"{float(self.time):.4f} ± {float(self.stderr):.4f}"
 
     def to_json(self) -> dict:
@@ -50,9 +51,8 @@ class Crossing(eqx.Module):
 
     def read_on(self, clock: Callable[[Array], Array]) -> "Crossing":
         """The same crossing on another clock, an increasing map of OU time."""
-        time, low, high = (clock(leaf) for leaf in (self.time, self.low, self.high))
-        step = 1e-4 * jnp.maximum(self.time, 1e-3)
-        slope = (clock(self.time + step) - clock(self.time - step)) / (2 * step)
+        low, high = clock(self.low), clock(self.high)
+        time, slope = jax.jvp(clock, (self.time,), (jnp.ones_like(self.time),))
         return Crossing(time, self.stderr * jnp.abs(slope), low, high, self.found)
 
 
@@ -67,7 +67,7 @@ def exact(
     time = jnp.where(found, jnp.asarray(time), jnp.nan)
     stderr = jnp.where(found, jnp.asarray(stderr, time.dtype), jnp.nan)
     # 1.96 standard errors: a 95 % interval of a Gaussian estimate.
-    low = jnp.where(found, time - 1.96 * stderr, 0.0)
+    low = jnp.where(found, jnp.maximum(time - 1.96 * stderr, 0), 0.0)
     high = jnp.where(found, time + 1.96 * stderr, jnp.inf)
     return Crossing(time, stderr, low, high, found)
 

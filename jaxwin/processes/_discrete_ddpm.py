@@ -174,5 +174,6 @@ def _chosen(available: int, wanted: int, spacing: str) -> np.ndarray:
         return np.linspace(0, available - 1, wanted).round().astype(int)
     if spacing == "leading":
         return np.arange(wanted) * (available // wanted)
-    count = np.arange(wanted)
-    return (available - count * (available / wanted)).round().astype(int)[::-1] - 1
+    # Ties round as they come out of `arange`, which may hold one entry too many.
+    falling = np.arange(available, 0, -available / wanted)[:wanted]
+    return falling.round().astype(int)[::-1] - 1

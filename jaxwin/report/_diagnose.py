@@ -10,6 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxwin._checks import BadInput
 from jaxwin.analysis import Crossing, collapse, speciation
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.datasets import (
@@ -51,6 +52,7 @@ class Diagnosis(eqx.Module):
     scale: float = eqx.field(static=True)
     seed: int = eqx.field(static=True)
     precision: str = eqx.field(static=True)
+    call: str = eqx.field(static=True)
     class_direction_overlap: Float[Array, "c c m"] = field(
         ("class", "other_class", "component"),
         "",
@@ -89,12 +91,17 @@ def diagnose(
     Raises:
         BadInput: Data that cannot be diagnosed; one line that says what to do.
     """
+    if not 0 <= seed < 2**32:
+        raise BadInput(f"`seed` is {seed}; it must lie between 0 and 2^32 - 1.")
     if not isinstance(points, Data):
         points = from_arrays(points, labels)
     data = select(points, classes, num_points, seed)
     normal = in_units(data, normalize)
-    law = Empirical(normal.points, normal.labels)
-    times = noise_times(normal.points, seed)
+    # Nothing below depends on the origin; float32 would lose the digits of an offset.
+    points = normal.points - normal.points.mean(axis=0)
+    _check_spread(points)
+    law = Empirical(points, normal.labels)
+    times = noise_times(points, seed)
     count = num_replicas or (QUICK if quick else FULL)
     stage = stage or (lambda name: lambda done, total: None)
     label_key, point_key = jr.split(jr.key(seed))
@@ -132,6 +139,9 @@ def diagnose(
         scale=normal.scale,
         seed=seed,
         precision=str(law.centre.dtype),
+        call=f"jaxwin.report.diagnose(points, labels, classes={classes!r}, "
+        f"num_points={num_points}, normalize={normal.convention!r}, seed={seed}, "
+        f"num_replicas={count})",
     )
 
 
@@ -145,14 +155,26 @@ def noise_times(points: Float[np.ndarray, "n d"], seed: int = 0) -> np.ndarray:
     centred = points - points.mean(axis=0)
     widest = np.sqrt(np.mean(np.sum(centred**2, axis=1)))
     some = np.random.default_rng(seed).permutation(len(points))[:256]
-    square = np.sum(points**2, axis=1)
-    apart = square[some, None] + square[None] - 2 * points[some] @ points.T
+    square = np.sum(centred**2, axis=1)
+    apart = square[some, None] + square[None] - 2 * centred[some] @ centred.T
     # Duplicates and the point itself are no neighbours.
     apart = np.where(apart > 1e-12 * widest**2, apart, np.inf)
     near = np.sqrt(apart.min(axis=1))
     near = np.quantile(near[np.isfinite(near)], 0.1)
     signal = np.geomspace(12 / near, 1 / (8 * widest), NUM_TIMES)
     return np.asarray(OrnsteinUhlenbeck().time(2 * jnp.log(jnp.asarray(signal))))
+
+
+def _check_spread(centred: Float[np.ndarray, "n d"]) -> None:
+    """Raise BadInput where squares of the data leave the range of the float type."""
+    narrow = jnp.result_type(float) == jnp.float32
+    low, high = (1e-6, 1e12) if narrow else (1e-60, 1e60)
+    spread = float(np.abs(centred).max())
+    if not low <= spread <= high:
+        raise BadInput(
+            f"`x` spreads over {spread:.3g} about its mean; that must lie between "
+            f"{low:g} and {high:g} in this precision; take --normalize unit."
+        )
 
 
 def _pairs(class_counts: tuple[int, ...], num_replicas: int) -> np.ndarray:
@@ -167,7 +189,8 @@ def _unit01_times(data: Data, normal: Normalized) -> speciation.SpeciationTimes 
     if data.points.dtype != np.uint8 or normal.convention in ("unit01", "none"):
         return None
     factor = scale(data, "unit01") / normal.scale
-    return speciation.times(Empirical(factor * normal.points, normal.labels))
+    points = normal.points - normal.points.mean(axis=0)
+    return speciation.times(Empirical(factor * points, normal.labels))
 
 
 def _class_counts(normal: Normalized) -> tuple[int, ...]:

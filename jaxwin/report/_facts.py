@@ -113,7 +113,13 @@ class Facts:
 
     @property
     def not_dated(self) -> list[Pair]:
-        """Pairs that the first principal direction does not date."""
+        """Pairs that the first principal direction does not date.
+
+        None where the class means coincide: there is no difference to overlap with.
+        """
+        times = self.diagnosis.t_S
+        if not times.between_class_eigenvalue > 1e-12 * times.top_eigenvalue:
+            return []
         return [pair for pair in self.pairs if not pair.is_dated_by_spectrum]
 
     @property

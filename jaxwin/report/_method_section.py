@@ -68,18 +68,9 @@ def method(known: Facts, command: str | None) -> str:
         "How it was computed",
         bullets(items),
         paragraph("To repeat it:"),
-        f"<pre><code>{escape(command or _call(known))}</code></pre>",
+        f"<pre><code>{escape(command or known.diagnosis.call)}</code></pre>",
     )
 
 
 def _plain_time(stamp: str) -> str:
     return stamp.replace("T", " ").replace("+00:00", " UTC")
-
-
-def _call(known: Facts) -> str:
-    d = known.diagnosis
-    labels = "labels, " if d.classes else ""
-    return (
-        f"jaxwin.report.diagnose(points, {labels}normalize={d.normalization!r}, "
-        f"seed={d.seed}, num_replicas={d.collapse.count})"
-    )

@@ -116,15 +116,17 @@ def _denoised_and_noise(
     if source == "v":
         size = alpha**2 + sigma**2
         return (alpha * x - sigma * value) / size, (sigma * x + alpha * value) / size
-    denoised = value
     if source == "velocity":
         # sigma : sigma' = sigma^2 : half_rate, a ratio that has a limit at both ends.
         larger = jnp.maximum(sigma**2, half_rate)
         p = sigma**2 / _nonzero(larger)
         q = jnp.where(larger > 0, half_rate / _nonzero(larger), 1)
-        denoised = (p * value - q * x) / (p * alpha_rate - q * alpha)
-    noise = (x - alpha * denoised) / _nonzero(sigma)
-    return denoised, jnp.where(sigma == 0, 0, noise)
+        slope = q * alpha - p * alpha_rate
+        denoised = (q * x - p * value) / slope
+        noise = sigma / _nonzero(larger) * (alpha * value - alpha_rate * x) / slope
+        return denoised, noise
+    noise = (x - alpha * value) / _nonzero(sigma)
+    return value, jnp.where(sigma == 0, 0, noise)
 
 
 def _nonzero(value: Array) -> Array:

@@ -333,8 +333,13 @@ class Empirical(AbstractLabelledTarget):
     def own_log_ratio(
         self, index: Int[Array, ""], z: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, ""]:
-        """Log of the others' weight over the own one; -inf if there are no others."""
-        return self.own_partial(index, z, alpha, sigma).log_mass()
+        """Log of the others' weight over the own one.
+
+        -inf if there are no others, +inf if a restriction left the own point out.
+        """
+        ratio = self.own_partial(index, z, alpha, sigma).log_mass()
+        present = self.blocks.log_weights.reshape(-1)[index] > -jnp.inf
+        return jnp.where(present, ratio, jnp.inf)
 
     def own_many(
         self,

@@ -179,14 +179,14 @@ class GaussianMixture(AbstractLabelledTarget):
         covariances = _like(means, covariances)
         shape = (*means.shape, means.shape[1])
         covariances = _broadcast(covariances, shape, "covariances")
-        size = jnp.abs(covariances).max()
+        size = jnp.abs(covariances).max(axis=(1, 2))
         rounding = 64 * jnp.finfo(means.dtype).eps * means.shape[1] * size
-        skew = jnp.abs(covariances - jnp.swapaxes(covariances, 1, 2)).max()
+        skew = jnp.abs(covariances - jnp.swapaxes(covariances, 1, 2)).max(axis=(1, 2))
         message = "`covariances` must be finite and symmetric; pass (C + C.T) / 2."
         covariances = require(covariances, skew <= rounding, message)
         eigenvalues, basis = decompose(covariances)
         message = "`covariances` must have no negative eigenvalue; clip its spectrum."
-        eigenvalues = require(eigenvalues, eigenvalues >= -rounding, message)
+        eigenvalues = require(eigenvalues, eigenvalues >= -rounding[:, None], message)
         return _mixture(means, Full(basis, jnp.clip(eigenvalues, 0)), weights, labels)
 
     @property

@@ -63,9 +63,10 @@ def own_posterior(
     The `mean` is that of the data points, sum_i p_i a_i.
     """
     own, log_weight, label = _own(blocks, index)
-    one, zero = jnp.ones((), z.dtype), jnp.zeros((), z.dtype)
+    present = blocks.log_weights.reshape(-1)[index] > -jnp.inf
+    one, zero = present.astype(z.dtype), jnp.zeros((), z.dtype)
     labels = jnp.arange(blocks.num_labels, dtype=label.dtype)
-    alone = Online(zero, one, own, (labels == label).astype(z.dtype), one)
+    alone = Online(zero, one, one * own, one * (labels == label), one)
     square = jnp.sum(z**2)
     log_kernel = -0.5 * (square + z.size * (LOG_TWO_PI + jnp.log(variance)))
     posterior = finish(merge(alone, others), log_weight + log_kernel)
@@ -77,4 +78,6 @@ def _own(
 ) -> tuple[Point, Float[Array, ""], Int[Array, ""]]:
     points = blocks.points.reshape(-1, blocks.points.shape[-1])
     weights, labels = blocks.log_weights.reshape(-1), blocks.labels.reshape(-1)
-    return points[index], weights[index], labels[index]
+    # A point outside a restricted law has no weight: it stands for a unit weight.
+    own_weight = weights[index]
+    return points[index], jnp.where(own_weight > -jnp.inf, own_weight, 0), labels[index]

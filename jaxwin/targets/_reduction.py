@@ -41,7 +41,7 @@ class Reduction(eqx.Module):
 
 
 def reduce(target: GaussianMixture) -> Reduction | None:
-    """The reduced law, or None where the mixture has no common isotropic part.
+    """The reduced law, or None for a mixture of another form than these two.
 
     It exists where all components share the variance of the directions that neither
     their means nor their factors span: isotropic with one variance (r <= K - 1), or

@@ -18,8 +18,8 @@ from jaxwin._typing import ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.analysis.speciation import class_information
 
-# Range of log-SNR searched for a root.
-LOWEST, HIGHEST = -80.0, 80.0
+# Share of the float type's range of log-SNR that is searched for a root.
+SEARCHED = 0.9
 
 
 def leading_time(rate: ScalarLike, std: ScalarLike) -> Float[Array, ""]:
@@ -41,7 +41,8 @@ def gaussian_time(eigenvalues: Float[Array, " d"], num_points: ScalarLike) -> Cr
     """Where sum_i log(1 + s^2 lambda_i) / 2 = log n: t_gauss, in OU time.
 
     The population is taken as Gaussian with covariance eigenvalues lambda_i; no
-    sampling. Not found where no direction varies, or n < 2.
+    sampling. Not found where no direction varies, where n < 2, or where the SNR would
+    leave the range of the float type.
     """
     information = lambda log_snr, spread: (
         0.5 * jnp.sum(jnp.log1p(jnp.exp(log_snr) * spread))
@@ -82,7 +83,8 @@ def _solve(
     """
     level = jnp.log(as_float(num_points)).astype(law.dtype)
     gap = lambda log_snr, args: information(log_snr, args[0]) - args[1]
-    lowest, highest = jnp.asarray(LOWEST, law.dtype), jnp.asarray(HIGHEST, law.dtype)
+    highest = SEARCHED * jnp.log(jnp.asarray(jnp.finfo(law.dtype).max, law.dtype))
+    lowest = -highest
     args = law, level
     found = (gap(lowest, args) < 0) & (gap(highest, args) > 0)
     # Where nothing crosses, solve something that does: a masked branch stays finite.
@@ -91,6 +93,6 @@ def _solve(
     bracket = dict(lower=lowest, upper=highest)
     start = jnp.zeros_like(lowest)
     root = optx.root_find(
-        safe, solver, start, args, bracket, max_steps=200, throw=False
+        safe, solver, start, args, bracket, max_steps=256, throw=False
     )
     return exact(0.5 * jnp.log1p(jnp.exp(-root.value)), found)

@@ -70,8 +70,10 @@ def spectrum(law: AbstractTarget, count: int = 10) -> Spectrum:
     values, directions = data.leading(count)
     # Columns of the factor are sqrt(1/n) (a_i - mean).
     along = jnp.matmul(directions[:, 0], data.factor, precision="highest")
-    fourth = jnp.sum(along**4) * n
-    stderr = jnp.sqrt(jnp.clip(fourth - values[0] ** 2, 0) / n)
+    # In units of the eigenvalue: fourth powers leave the range of float32.
+    top = jnp.where(values[0] > 0, values[0], 1)
+    fourth = jnp.sum((along**2 / top) ** 2) * n
+    stderr = top * jnp.sqrt(jnp.clip(fourth - (values[0] / top) ** 2, 0) / n)
     unbiased = n / jnp.maximum(n - 1, 1)
     return Spectrum(values * unbiased + moments.variance, directions, stderr)
 
@@ -107,7 +109,7 @@ def times(law: AbstractTarget | Float[Array, "d d"]) -> SpeciationTimes:
         scale=_half_log(jnp.full_like(top, dimension)),
         mean=_half_log(between, classes.between_stderr),
         spectrum=_half_log(top, stderr),
-        spectrum_plus_one=_half_log(1 + top, stderr),
+        spectrum_plus_one=exact(0.5 * jnp.log1p(top), True, stderr / (2 * (1 + top))),
         curvature=_half_log(bent, classes.bent_stderr),
         potential=_half_log(2 * between, 2 * classes.between_stderr),
         top_eigenvalue=top,
