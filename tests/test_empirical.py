@@ -270,6 +270,25 @@ def test_own_point_is_not_among_the_others():
     assert float(ratio) == -np.inf
 
 
+@pytest.mark.parametrize("bandwidth", [0.0, 0.3])
+def test_own_point_outside_the_restriction(bandwidth):
+    """A point of weight zero: the others alone, at every sigma, and a ratio of inf."""
+    law = in_blocks(8, POINTS, LABELS, bandwidth)
+    law = law.restrict(jnp.array([True, False, True]))
+    index = int(np.flatnonzero(LABELS == 1)[0])
+    z, (alphas, sigmas) = jnp.asarray(XS[:1]), jnp.asarray(LEVELS).T
+    got = own_many(law, jnp.array([index]), z, alphas, sigmas)
+    for j, (alpha, sigma) in enumerate(LEVELS):
+        x = alpha * POINTS[index] + np.hypot(alpha * bandwidth, sigma) * XS[:1]
+        direct = many(law, jnp.asarray(x), jnp.array(alpha), jnp.array(sigma))
+        for ours, theirs in zip(
+            jax.tree.leaves(got), jax.tree.leaves(direct), strict=True
+        ):
+            np.testing.assert_allclose(ours[:, j], theirs, rtol=1e-9, atol=1e-8)
+        ratio = law.own_log_ratio(jnp.array(index), z[0], alpha, sigma)
+        assert float(ratio) == np.inf
+
+
 def test_soft_labels_take_the_own_point():
     """The same draw, noised by hand, has the same label posterior."""
     law = in_blocks(8, POINTS, LABELS, 0.2)

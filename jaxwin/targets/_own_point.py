@@ -64,9 +64,11 @@ def own_posterior(
     """
     own, log_weight, label = _own(blocks, index)
     present = blocks.log_weights.reshape(-1)[index] > -jnp.inf
-    one, zero = present.astype(z.dtype), jnp.zeros((), z.dtype)
+    one = present.astype(z.dtype)
+    # An absent point must not set the scale of the others: as in `Online.empty`.
+    top = jnp.where(present, jnp.zeros((), z.dtype), jnp.finfo(z.dtype).min)
     labels = jnp.arange(blocks.num_labels, dtype=label.dtype)
-    alone = Online(zero, one, one * own, one * (labels == label), one)
+    alone = Online(top, one, one * own, one * (labels == label).astype(z.dtype), one)
     square = jnp.sum(z**2)
     log_kernel = -0.5 * (square + z.size * (LOG_TWO_PI + jnp.log(variance)))
     posterior = finish(merge(alone, others), log_weight + log_kernel)
