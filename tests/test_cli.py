@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def with_value(value: float):
     return make
 
 
-def array(value: object):
+def array(value: Any):
     return lambda path: np.save(path, value)
 
 

@@ -186,7 +186,7 @@ def test_gaussian_collapse_time_of_the_population(pair, n):
 
 
 def test_collapse_of_few_digits():
-    check_collapse(False, 500, replicates=4, draws=512)
+    check_collapse(False, 500, replicates=4, draws=256)
 
 
 @pytest.mark.slow
@@ -223,7 +223,7 @@ def test_agreement_of_one_and_eight_on_a_part():
     law = Empirical(points[chosen], labels[chosen])
     t_spectrum = float(speciation.times(law).spectrum.time)
     assert abs(t_spectrum - 1.7083) < 4 * 0.011
-    check_agreement(law, 512, t_spectrum, 0.011)
+    check_agreement(law, 384, t_spectrum, 0.011)
 
 
 @pytest.mark.slow

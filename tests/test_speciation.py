@@ -24,6 +24,7 @@ agreement = jax.jit(speciation.agreement)
 disagreement = jax.jit(speciation.disagreement)
 information = jax.jit(speciation.class_information)
 separation_at = jax.jit(speciation.separation_at)
+predicted = eqx.filter_jit(speciation.times)
 
 
 def rounding(printed: str) -> float:
@@ -309,7 +310,7 @@ def two_clusters(mu: float, sigma: float, d: int, weights=None) -> GaussianMixtu
 
 @pytest.mark.parametrize(("mu", "sigma", "d", "row"), TIMES)
 def test_predicted_times(mu, sigma, d, row):
-    times = speciation.times(two_clusters(mu, sigma, d))
+    times = predicted(two_clusters(mu, sigma, d))
     for name, printed in zip(NAMES, row.split(), strict=True):
         assert bool(getattr(times, name).found)
         assert_printed(getattr(times, name).time, printed)
@@ -340,7 +341,7 @@ def test_predicted_times(mu, sigma, d, row):
 def test_predicted_times_of_a_covariance(top, time):
     rotation = np.linalg.qr(RNG.normal(size=(4, 4)))[0]
     covariance = rotation @ np.diag([0.2, top, 1.5, 0.0]) @ rotation.T
-    times = speciation.times(jnp.asarray((covariance + covariance.T) / 2))
+    times = predicted(jnp.asarray((covariance + covariance.T) / 2))
     assert_printed(times.spectrum.time, time)
     assert abs(float(times.spectrum_plus_one.time) - 0.5 * np.log1p(top)) < 1e-12
     for name in ("mean", "curvature", "potential"):
@@ -349,7 +350,7 @@ def test_predicted_times_of_a_covariance(top, time):
 
 
 def test_times_that_do_not_exist_are_answers():
-    times = speciation.times(jnp.diag(jnp.array([0.5, 0.25])))
+    times = predicted(jnp.diag(jnp.array([0.5, 0.25])))
     assert not bool(times.spectrum.found)
     assert str(times.spectrum) == "not reached in [0, inf]"
     none = {"value": None, "stderr": None, "low": 0.0, "high": None, "found": False}
@@ -358,24 +359,24 @@ def test_times_that_do_not_exist_are_answers():
     one_class = GaussianMixture.isotropic(
         np.array([[3.0], [-3.0]]), 1.0, labels=np.array([0, 0])
     )
-    times = speciation.times(one_class)
+    times = predicted(one_class)
     assert not bool(times.mean.found)
     assert abs(float(times.spectrum.time) - 0.5 * np.log(10)) < 1e-14
     # Classes wider than one, closer than that: no change of curvature.
-    wide = speciation.times(two_clusters(0.5, 3.0, 4))
+    wide = predicted(two_clusters(0.5, 3.0, 4))
     assert not bool(wide.curvature.found)
     assert bool(wide.potential.found)
 
 
 def test_gradient_of_predicted_times():
     covariance = jnp.array([[2.0, 0.3], [0.3, 1.0]])
-    f = lambda c: speciation.times(c).spectrum_plus_one.time
+    f = lambda c: predicted(c).spectrum_plus_one.time
     slope = jax.grad(f)(covariance)
     top, vector = np.linalg.eigh(covariance)
     outer = np.outer(vector[:, -1], vector[:, -1])
     np.testing.assert_allclose(slope, outer / (2 * (1 + top[-1])), atol=1e-12)
     # Where there is none the gradient is zero, not NaN.
-    low = jax.grad(lambda c: jnp.nan_to_num(speciation.times(c).spectrum.time))
+    low = jax.grad(lambda c: jnp.nan_to_num(predicted(c).spectrum.time))
     assert np.all(np.isfinite(low(0.1 * covariance)))
 
 
@@ -408,7 +409,7 @@ def test_spectrum_and_times_of_data(n, d):
     size, direction = (part[..., -1] for part in np.linalg.eigh(between))
     residual = (points - means[labels]) @ direction
     width = np.mean(residual**2) + 0.09
-    times = speciation.times(law)
+    times = predicted(law)
     expected = {
         "scale": d,
         "mean": size,
@@ -449,10 +450,9 @@ def test_standard_errors_are_those_of_fresh_data():
     rng = np.random.default_rng(3)
     fresh = rng.choice(2, p=[0.3, 0.7], size=(sets, n))
     found = []
-    measure = eqx.filter_jit(speciation.times)
     for labels in fresh:
         points = centre[labels] + rng.normal(size=(n, 3)) * [1.0, 0.7, 0.5]
-        times = measure(Empirical(points, labels))
+        times = predicted(Empirical(points, labels))
         names = ("spectrum", "spectrum_plus_one", "mean", "curvature", "potential")
         found.append(
             [[getattr(times, k).time for k in names]]
@@ -471,14 +471,14 @@ def test_times_under_relabelling_translation_and_rotation():
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
     order = np.random.default_rng(1).permutation(80)
     renamed = np.array([2, 0, 1])[labels]
-    base = jax.tree.leaves(speciation.times(Empirical(points, labels)))
+    base = jax.tree.leaves(predicted(Empirical(points, labels)))
     for law in (
         Empirical(points, renamed),
         Empirical(points[order], labels[order]),
         Empirical(points + 30.0, labels),
         Empirical(points @ rotation, labels),
     ):
-        moved = jax.tree.leaves(speciation.times(law))
+        moved = jax.tree.leaves(predicted(law))
         np.testing.assert_allclose(moved, base, rtol=1e-9)
 
 

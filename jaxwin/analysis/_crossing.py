@@ -122,10 +122,11 @@ def read_off(
         low, high = read(coordinate[[0, -1]])
         return _crossing(np.nan, np.nan, low, high, False)
     places = _cross(coordinate, curves, level)
-    places = places[~np.isnan(places)]
     # Quantiles of places: on every clock the interval is then the same one.
-    low, high = read(np.quantile(places, [0.025, 0.975]))
-    return _crossing(float(read(place)), float(read(places).std()), low, high, True)
+    low, high = np.nanquantile(places, [0.025, 0.975])
+    # One reading, of a fixed shape: the clock is compiled once.
+    time, low, high, *times = read(np.append([place, low, high], places))
+    return _crossing(time, float(np.nanstd(times)), low, high, True)
 
 
 def _crossing(
