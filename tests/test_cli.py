@@ -71,6 +71,8 @@ BAD_FILES = {
     "NaN": (with_value(np.nan), "NaN"),
     "infinity": (with_value(np.inf), "infinite"),
     "constant": (array(np.ones((9, 3))), "identical"),
+    "too wide": (array(1e80 * POINTS), "spreads"),
+    "too narrow": (array(1e-80 * POINTS), "spreads"),
     "text": (array(np.array(["a", "b"])), "real numbers"),
     "complex": (array(POINTS + 1j), "real numbers"),
 }
@@ -102,6 +104,8 @@ def test_ragged(capsys):
         (["--points", "many"], "many"),
         (["--normalize", "l2"], "l2"),
         (["--seed", "x"], "--seed"),
+        (["--seed", "-1"], "`seed` is -1"),
+        (["--seed", "4294967296"], "`seed` is 4294967296"),
         (["--precision", "float16"], "float16"),
         (["--out", "file/below"], "out"),
         (["--out", "theirs"], "theirs"),
@@ -131,9 +135,12 @@ def test_version(capsys):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A whole run in a process of its own, at float32, with JSON on its output."""
+    """A whole run in a process of its own, at float32, with JSON on its output.
+
+    The offset of the data, which float32 cannot hold, must not matter.
+    """
     folder = tmp_path_factory.mktemp("run")
-    np.savez(folder / "data.npz", x=CLUSTERS, y=LABELS)
+    np.savez(folder / "data.npz", x=CLUSTERS + 1e9, y=LABELS)
     argv = "report data.npz --classes 0,1 --quick --json --precision float32 --seed 3"
     run = subprocess.run(
         [*PROGRAM, *argv.split()], cwd=folder, capture_output=True, text=True

@@ -191,6 +191,15 @@ def test_gaussian_time_of_scaled_data():
     np.testing.assert_allclose(np.expm1(2 * scaled), 49 * np.expm1(2 * base))
 
 
+@pytest.mark.parametrize("variance", [1e-200, 1e-60, 1e60, 1e200])
+def test_gaussian_time_at_any_scale(variance):
+    # Isotropic: d/2 log(1 + s^2 v) = log n, s^-2 = e^{2t} - 1.
+    found = gaussian_time(jnp.full(4, variance), 50)
+    assert bool(found.found)
+    expected = 0.5 * np.log1p(variance / np.expm1(np.log(50) / 2))
+    assert float(found.time) == pytest.approx(expected, rel=1e-10)
+
+
 def test_gradient_of_the_gaussian_time():
     eigenvalues = jnp.array([3.0, 1.0, 0.2, 0.0])
     f = lambda e, n: gaussian_time(e, n).time

@@ -268,6 +268,9 @@ def test_read_on_another_clock():
     np.testing.assert_allclose(moved.low, found.low**2)
     np.testing.assert_allclose(moved.high, found.high**2)
     assert bool(moved.found)
+    # The slope is exact however early the time is.
+    early = exact(1e-12, True, 1e-14).read_on(jnp.sqrt)
+    np.testing.assert_allclose(early.stderr, 1e-14 / (2 * 1e-6), rtol=1e-12)
     none = exact(0.0, False).read_on(lambda t: 1 - jnp.exp(-t))
     assert not bool(none.found)
     assert str(none) == "not reached in [0, 1]"

@@ -29,7 +29,7 @@ MOVES = 16
 def test_float32_suite_passes_in_its_own_process():
     """Every test of the folder that is marked f32, with 64-bit floats off."""
     here = Path(__file__).parent
-    options = ["-m", "f32", "-q", "-p", "no:cacheprovider"]
+    options = ["-m", "f32", "-q", "-n0", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, here],
         env=os.environ | {"JAXWIN_TEST_X64": "0"},

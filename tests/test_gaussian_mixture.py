@@ -344,6 +344,13 @@ WRONG = {
         lambda: GaussianMixture.full(MEANS, np.array([[1.0, 2], [2, 1]])),
         "covariances",
     ),
+    # Small beside the other component's, not beside its own.
+    "indefinite beside a wide one": (
+        lambda: GaussianMixture.full(
+            MEANS, np.stack([1e8 * np.eye(2), np.diag([1, -1e-6])])
+        ),
+        "covariances",
+    ),
     "NaN covariance": (
         lambda: GaussianMixture.full(MEANS, np.nan * EYE),
         "covariances",

@@ -553,6 +553,16 @@ def test_respaced_table(spacing, n):
     np.testing.assert_array_equal(twice.timesteps, [chosen[0], chosen[-1]])
 
 
+@pytest.mark.parametrize("available", [10, 1000])
+def test_trailing_indices_are_those_of_diffusers(available):
+    # diffusers, DDIMScheduler.set_timesteps: round(arange(N, 0, -N / n)) - 1.
+    whole = DiscreteDDPM(available)
+    for n in (2, 3, 4, 7, 9):
+        steps = np.round(np.arange(available, 0, -available / n)).astype(int) - 1
+        found = np.asarray(whole.respaced(n, "trailing").timesteps)
+        np.testing.assert_array_equal(found[::-1], steps[:n])
+
+
 # Reference numbers of shared/theory.
 
 

@@ -144,3 +144,18 @@ def test_traced_mixtures_are_refused():
     law, _ = LAWS["isotropic"]
     with pytest.raises(ValueError, match="`target` must be concrete"):
         eqx.filter_jit(reduce)(law)
+
+
+def test_a_closed_over_mixture_reduces_inside_jit():
+    law, _ = LAWS["low rank"]
+    y = np.linspace(-1, 1, D)
+
+    @jax.jit
+    def inside(x):
+        reduction = reduce(law)
+        assert reduction is not None
+        return reduction.project(x, 0.8)
+
+    outside = reduce(law)
+    assert outside is not None
+    np.testing.assert_allclose(inside(y), outside.project(jnp.asarray(y), 0.8))

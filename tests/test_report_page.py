@@ -1,5 +1,7 @@
+import ast
 import copy
 import dataclasses
+import inspect
 import json
 import re
 from html.parser import HTMLParser
@@ -194,6 +196,29 @@ def test_page_warns_where_the_spectrum_does_not_date_the_split(pages, three):
     assert "does not date the separation" not in Page(pages["unlabelled"]).text
 
 
+def test_equal_class_means_have_no_direction_to_warn_of(three):
+    times = dataclasses.replace(
+        three.t_S, between_class_eigenvalue=jnp.zeros_like(three.t_S.top_eigenvalue)
+    )
+    assert facts(three).not_dated
+    assert not facts(dataclasses.replace(three, t_S=times)).not_dated
+
+
+def test_page_tells_the_call_that_repeats_it(pages, three):
+    line = three.call
+    assert line in Page(pages["three"]).text
+    call = ast.parse(line, mode="eval").body
+    assert isinstance(call, ast.Call)
+    given = {
+        str(word.arg): ast.literal_eval(word.value)
+        for word in call.keywords
+        if word.arg is not None
+    }
+    inspect.signature(diagnose).bind("points", "labels", **given)
+    assert given["num_replicas"] == 64
+    assert given["seed"] == three.seed
+
+
 def test_unlabelled_page_speaks_of_no_class_times(pages):
     text = Page(pages["unlabelled"]).text
     assert "no classes to tell apart" in text
@@ -206,7 +231,7 @@ def test_many_pairs_are_folded_and_rare_classes_are_said_to_be_left_out():
     diagnosis = diagnose(points, labels, num_replicas=160)
     text = page(diagnosis, {})
     assert "<summary>All 15 pairs" in text
-    assert "want of draws of the rarer class: 6 pairs" in text
+    assert "Pairs not measured, for want of draws of the rarer class: 6." in text
     assert diagnosis.agreement is not None
     alone = dataclasses.replace(diagnosis.agreement, pairs=None)
     text = page(dataclasses.replace(diagnosis, agreement=alone), {})

@@ -349,6 +349,12 @@ def test_predicted_times_of_a_covariance(top, time):
     assert float(times.between_class_eigenvalue) == 0
 
 
+@pytest.mark.parametrize("top", [1e-30, 1e-9, 1e30])
+def test_plus_one_convention_at_any_scale(top):
+    found = speciation.times(top * jnp.eye(2)).spectrum_plus_one
+    assert float(found.time) == pytest.approx(0.5 * np.log1p(top), rel=1e-13)
+
+
 def test_times_that_do_not_exist_are_answers():
     times = predicted(jnp.diag(jnp.array([0.5, 0.25])))
     assert not bool(times.spectrum.found)
@@ -772,6 +778,18 @@ def test_windows_reference_values():
     for r, flip in row.items():
         assert_printed(disagreement(r), flip)
     assert abs(float(separation_at(0.75)) - 0.922412292640423) < 1e-13
+
+
+def test_agreement_with_a_rare_class_stays_below_one():
+    law = GaussianMixture.isotropic(
+        np.array([[2.0], [-2.0]]), 0.1, np.array([0.99, 0.01])
+    )
+    found = speciation.clone_agreement(
+        Observed(law, SOFT_LABELS), NOISES, pairs="all", num_replicas=512
+    )
+    assert found.pairs is not None
+    assert np.all(found.pairs.phi <= 1 + 1e-12)
+    assert np.all(found.pairs.phi >= 0.5 - 1e-12)
 
 
 def test_pair_of_a_class_never_drawn_is_refused():

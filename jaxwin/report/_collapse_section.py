@@ -112,7 +112,7 @@ def order(known: Facts) -> str:
         table(f"{caption}, on the way from noise to data", head, rows),
         paragraph(
             "Before and after: the 95 % intervals lie apart.",
-            f"Left out: {missing} pairs, not reached." if missing else "",
+            f"Pairs left out, not reached: {missing}." if missing else "",
             kind="soft",
         ),
     )

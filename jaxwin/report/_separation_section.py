@@ -117,7 +117,7 @@ def _left_out(known: Facts) -> str:
     if not known.left_out:
         return ""
     return paragraph(
-        f"Not measured, for want of draws of the rarer class: {known.left_out} pairs. "
+        f"Pairs not measured, for want of draws of the rarer class: {known.left_out}. "
         f"More replicas bring them in.",
         kind="soft",
     )

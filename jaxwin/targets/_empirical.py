@@ -142,7 +142,9 @@ class Empirical(AbstractLabelledTarget):
     ) -> Online:
         """Unnormalised averages over these points, relative to `reference`.
 
-        Averages of disjoint data sets about one reference `merge`; `finish` normalises.
+        Averages of disjoint parts of one law about one reference `merge`, and `finish`
+        normalises. Points keep their weights: shards are slices of one law, or laws of
+        equally many points.
         """
         variance = self._variance(alpha, sigma)
         start = Online.empty(self.dimension, self.num_labels, x.dtype)

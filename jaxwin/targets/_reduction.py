@@ -54,17 +54,18 @@ def reduce(target: GaussianMixture) -> Reduction | None:
         raise ValueError("`target` must be concrete: build its reduction outside jit.")
     covariance = target.covariance
     if isinstance(covariance, Isotropic):
-        floor, factors = covariance.variances, np.zeros((target.dimension, 0))
+        floor = np.asarray(covariance.variances)
+        factors = np.zeros((target.dimension, 0))
     elif isinstance(covariance, LowRank):
-        floor = covariance.floor
-        raised = np.asarray(covariance.spikes - floor[:, None])
+        floor = np.asarray(covariance.floor)
+        raised = np.asarray(covariance.spikes) - floor[:, None]
         columns = (
             np.asarray(covariance.basis) * np.sqrt(np.clip(raised, 0, None))[:, None]
         )
         factors = np.moveaxis(columns, 0, 1).reshape(target.dimension, -1)
     else:
         return None
-    if not bool(jnp.all(floor == floor[0])):
+    if not np.all(floor == floor[0]):
         return None
     weights = np.exp(np.asarray(target.log_weights, np.float64))
     means = np.asarray(target.means, np.float64)
@@ -79,18 +80,18 @@ def reduce(target: GaussianMixture) -> Reduction | None:
     inner = jnp.asarray((means - centre) @ basis, dtype)
     if isinstance(covariance, LowRank):
         inside = np.einsum("kdr,ds->krs", np.asarray(covariance.basis), basis)
-        extra = np.asarray(covariance.spikes - floor[:, None], np.float64)
+        extra = np.asarray(covariance.spikes, np.float64) - floor[:, None]
         dense = np.einsum("krs,kr,krt->kst", inside, extra, inside)
         eigenvalues, vectors = np.linalg.eigh(dense)
-        spread = np.clip(eigenvalues, 0, None) + np.asarray(floor)[:, None]
+        spread = np.clip(eigenvalues, 0, None) + floor[:, None]
         reduced = Full(jnp.asarray(vectors, dtype), jnp.asarray(spread, dtype))
     else:
-        reduced = Isotropic(floor, basis.shape[1])
+        reduced = Isotropic(covariance.variances, basis.shape[1])
     law = GaussianMixture(
         inner, reduced, target.log_weights, target.labels, target.num_labels
     )
     as_array = lambda value: jnp.asarray(value, dtype)
-    return Reduction(law, as_array(basis), as_array(centre), floor[0])
+    return Reduction(law, as_array(basis), as_array(centre), as_array(floor[0]))
 
 
 def _span(columns: np.ndarray) -> np.ndarray:
