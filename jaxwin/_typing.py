@@ -7,7 +7,7 @@ Axes: `d` dimension of a point, `n` data points, `k` mixture components, `c` cla
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray, Real
+from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray, Real
 
 # What jnp.asarray takes: arrays, numbers and (nested) lists of them.
 AnyArray: TypeAlias = ArrayLike | Sequence[Any]
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     # pyright reads Real[ArrayLike, ""] as ArrayLike, which admits bool and complex.
     ScalarLike: TypeAlias = float | Array
     TimesLike: TypeAlias = float | Array
+    Index: TypeAlias = int | Array
 else:
     ScalarLike = Real[ArrayLike, ""]
     TimesLike = Real[ArrayLike, "..."]
+    Index = Int[ArrayLike, ""]

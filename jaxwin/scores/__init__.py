@@ -1,6 +1,9 @@
 """Scores s(x, t): where a denoiser meets a process; conversions between predictions."""
 
-from jaxwin.scores._base import AbstractScore as AbstractScore
+from jaxwin.scores._base import (
+    AbstractScore as AbstractScore,
+    BatchedScore as BatchedScore,
+)
 from jaxwin.scores._conversions import (
     Prediction as Prediction,
     convert_prediction as convert_prediction,

@@ -1,7 +1,7 @@
 """The score of a target on a clock, and every other form of the same knowledge."""
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxwin._checks import is_concrete
 from jaxwin._typing import Point, ScalarLike
@@ -28,6 +28,10 @@ class ExactScore(AbstractScore):
     def __call__(self, x: Point, t: ScalarLike) -> Point:
         """Score grad log p_t(x)."""
         return self.target.score(x, *self._levels(x, t))
+
+    def many(self, xs: Float[Array, "b d"], t: ScalarLike) -> Float[Array, "b d"]:
+        """Scores of a block at one time, through the target's `score_many`."""
+        return self.target.score_many(xs, *self._levels(xs, t))
 
     def denoised(self, x: Point, t: ScalarLike) -> Point:
         """Posterior mean E[x0 | x_t = x]."""
@@ -58,6 +62,6 @@ class ExactScore(AbstractScore):
             return jnp.zeros_like(x)
         return factor * self(x, t)
 
-    def _levels(self, x: Point, t: ScalarLike):
+    def _levels(self, x: Array, t: ScalarLike):
         alpha = jnp.asarray(self.process.alpha(t), x.dtype)
         return alpha, jnp.asarray(self.process.sigma(t), x.dtype)
