@@ -2,7 +2,7 @@
 
     key'   = threefry(root, (step, draw))
     w, w'  = threefry(key', (replica // 2, coordinate)),  for replicas 2p and 2p + 1
-    radius = sqrt(-2 log((w + 1/2) / 2^32)),  angle = 2 pi (w' + 1/2) / 2^32 - pi/4
+    radius = sqrt(-2 log((w + 1/2) / 2^32)),  angle = 2 pi w' / 2^32
     even replica: radius cos(angle);  odd replica: radius sin(angle)
 
 The address alone decides a number: not the batch, the device, or what was drawn before.
@@ -16,10 +16,11 @@ References:
 
 from typing import TypeAlias
 
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, DTypeLike, Float, UInt32
+from jaxtyping import Array, Complex, DTypeLike, Float, UInt32
 
 from jaxwin._typing import Index, Key
 
@@ -48,24 +49,33 @@ def threefry(key: Words, counter: Words) -> Words:
     return x, y
 
 
-def pair_words(key: Key, pair: Index, step: Index, draws: int, dimension: int) -> Words:
-    """Words of shape (draws, dimension) from which replicas 2 pair, 2 pair + 1 draw."""
+def pair_uniforms(
+    key: Key, pair: Index, step: Index, draws: int, dimension: int, dtype: DTypeLike
+) -> Complex[Array, "draws d"]:
+    """What replicas 2 pair and 2 pair + 1 draw from: w + i w', w' as a signed integer.
+
+    One complex array, since XLA makes two arrays by two fusions on a CPU, each with all
+    the rounds.
+    """
     draw, coordinate = _counter(draws)[:, None], _counter(dimension)[None]
     step_key = threefry(_root(key), (_word(step), draw))
     shape = (draws, dimension)
-    counter = (_word(pair), coordinate)
-    return threefry(step_key, tuple(jnp.broadcast_to(c, shape) for c in counter))
+    first, second = (jnp.broadcast_to(c, shape) for c in (_word(pair), coordinate))
+    w, w_prime = threefry(step_key, (first, second))
+    return jax.lax.complex(w.astype(dtype), w_prime.astype(jnp.int32).astype(dtype))
 
 
-def pair_normals(words: Words, dtype: DTypeLike) -> tuple[Array, Array]:
+def pair_normals(
+    uniforms: Complex[Array, "*b d"],
+) -> tuple[Float[Array, "*b d"], Float[Array, "*b d"]]:
     """Gaussians of the even and of the odd replica of a pair.
 
-    Keep them as two arrays: a stack of both makes XLA compute everything twice, out of
-    vector code, on a CPU.
+    Keep them as two arrays: stacked, XLA computes everything twice, out of vector code,
+    on a CPU.
     """
-    uniform = (words[0].astype(dtype) + 0.5) * 2.0**-32
+    uniform = (uniforms.real + 0.5) * 2.0**-32
     radius = jnp.sqrt(-2 * jnp.log(uniform))
-    cosine, sine = _circle(words[1], dtype)
+    cosine, sine = _circle(uniforms.imag * 2.0**-30)
     return radius * cosine, radius * sine
 
 
@@ -79,8 +89,8 @@ def normals(
 ) -> Float[Array, "draws d"]:
     """Gaussians of one replica at one step."""
     replica = jnp.asarray(replica)
-    words = pair_words(key, replica // 2, step, draws, dimension)
-    even, odd = pair_normals(words, dtype)
+    uniforms = pair_uniforms(key, replica // 2, step, draws, dimension, dtype)
+    even, odd = pair_normals(uniforms)
     return jnp.where(replica % 2 == 0, even, odd)
 
 
@@ -108,23 +118,24 @@ def _counter(size: int) -> UInt32[Array, " size"]:
     return jnp.arange(size, dtype=jnp.uint32)
 
 
-def _circle(word: UInt32[Array, "..."], dtype: DTypeLike) -> tuple[Array, Array]:
-    """Cosine and sine of a uniform angle: quadrant bits, then Taylor's series.
+def _circle(
+    quarters: Float[Array, "*b d"],
+) -> tuple[Float[Array, "*b d"], Float[Array, "*b d"]]:
+    """Cosine and sine of quarter turns in [-2, 2]: nearest axis, then Taylor's series.
 
     On [-pi/4, pi/4] five terms err by 3e-8 and nine by 1e-17; `jnp.cos` is 15 times
     slower on a CPU.
     """
-    quadrant = word >> np.uint32(30)
-    rest = (word & np.uint32(2**30 - 1)).astype(jnp.int32) - np.int32(2**29)
-    angle = (rest.astype(dtype) + 0.5) * (np.pi * 2.0**-31)
-    terms = 5 if jnp.finfo(dtype).bits == 32 else 9
+    axis = jnp.round(quarters)
+    angle = (quarters - axis) * (np.pi / 2)
     square = angle**2
     cosine, sine = jnp.ones_like(angle), jnp.ones_like(angle)
+    terms = 5 if angle.dtype == jnp.float32 else 9
     for n in range(terms - 1, 0, -1):
         cosine = 1 - square * (1 / ((2 * n - 1) * (2 * n))) * cosine
         sine = 1 - square * (1 / (2 * n * (2 * n + 1))) * sine
-    sine = angle * sine
-    turned = (quadrant & 1) == 1
-    along, across = jnp.where(turned, sine, cosine), jnp.where(turned, cosine, sine)
-    left, below = ((quadrant + 1) & 2) == 2, (quadrant & 2) == 2
+    sine, turns = angle * sine, axis.astype(jnp.int32)
+    odd = turns & 1 == 1
+    along, across = jnp.where(odd, sine, cosine), jnp.where(odd, cosine, sine)
+    left, below = (turns + 1) & 2 == 2, turns & 2 == 2
     return jnp.where(left, -along, along), jnp.where(below, -across, across)

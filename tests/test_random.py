@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 from jax.extend.random import threefry_2x32
 
-from jaxwin._random import choice_key, normals, pair_normals, pair_words, threefry
+from jaxwin._random import choice_key, normals, pair_normals, pair_uniforms, threefry
 
 KEY = jr.key(12)
 
@@ -20,6 +20,12 @@ def block(key, replicas, steps, draws, dimension, dtype=float):
     """Gaussians of shape (replica, step, draw, coordinate)."""
     at = lambda r, i: normals(key, r, i, draws, dimension, dtype)
     return jax.vmap(lambda r: jax.vmap(lambda i: at(r, i))(steps))(replicas)
+
+
+def from_words(w, w2, dtype):
+    signed = w2 - 2**32 if w2 >= 2**31 else w2
+    as_array = lambda value: jnp.asarray([value], dtype)
+    return pair_normals(jax.lax.complex(as_array(w), as_array(signed)))
 
 
 def test_bits_are_those_of_the_primitive():
@@ -37,9 +43,9 @@ def test_address_is_the_published_one():
     step, draw, replica, coordinate = 7, 1, 11, 3
     key = np.asarray(threefry_2x32(root, np.array([step, draw], np.uint32)))
     counter = np.array([replica // 2, coordinate], np.uint32)
-    w, w2 = np.asarray(threefry_2x32(key, counter)).astype(float)
+    w, w2 = (float(word) for word in threefry_2x32(key, counter))
     radius = np.sqrt(-2 * np.log((w + 0.5) / 2**32))
-    angle = 2 * np.pi * (w2 + 0.5) / 2**32 - np.pi / 4
+    angle = 2 * np.pi * w2 / 2**32
     found = block(KEY, jnp.array([10, 11]), jnp.array([step]), 2, 5)[:, 0, draw, 3]
     expected = radius * np.array([np.cos(angle), np.sin(angle)])
     np.testing.assert_allclose(found, expected, rtol=1e-13)
@@ -49,11 +55,11 @@ def test_a_number_depends_on_its_address_alone():
     whole = block(KEY, jnp.arange(6), jnp.arange(4), 2, 8)
     part = block(KEY, jnp.array([5, 2]), jnp.array([3, 1]), 1, 5)
     # To rounding: programs of other shapes fuse other multiplications with additions.
-    same = dict(rtol=1e-14, atol=1e-15)
+    same = partial(np.testing.assert_allclose, rtol=1e-14, atol=1e-15)
     chosen = np.ix_([5, 2], [3, 1], [0], range(5))
-    np.testing.assert_allclose(part, whole[chosen], **same)
-    even, odd = pair_normals(pair_words(KEY, 2, 3, 2, 8), float)
-    np.testing.assert_allclose(np.stack([even, odd]), whole[4:6, 3], **same)
+    same(part, whole[chosen])
+    even, odd = pair_normals(pair_uniforms(KEY, 2, 3, 2, 8, float))
+    same(np.stack([even, odd]), whole[4:6, 3])
 
 
 def test_float32_follows_float64():
@@ -73,7 +79,7 @@ def test_float32_follows_float64():
 )
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_extreme_words_stay_finite(words, dtype):
-    z = np.array(pair_normals(tuple(jnp.uint32(w) for w in words), dtype))
+    z = np.array(from_words(words[0], words[1], dtype))
     assert np.all(np.isfinite(z))
     assert np.hypot(*z) <= 6.77
     if words[0] == 0:
@@ -100,9 +106,7 @@ def test_tails_pass_five_and_a_half():
     # P(radius > r) = exp(-r^2/2): of 2^32 words, so many lie beyond 5.5.
     share = np.exp(-(5.5**2) / 2)
     word = int(share * 2**32 - 0.5)
-    reach = lambda w: float(
-        np.hypot(*pair_normals((jnp.uint32(w), jnp.uint32(0)), jnp.float32))
-    )
+    reach = lambda w: np.hypot(*from_words(w, 0, jnp.float32)).item()
     assert reach(word) > 5.5 - 1e-6
     assert reach(word + 2) < 5.5 + 1e-6
 

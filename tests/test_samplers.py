@@ -9,9 +9,9 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
-from jaxwin._random import normals
+from jaxwin._random import normals, pair_uniforms
 from jaxwin.processes import (
     AbstractProcess,
     DiscreteDDPM,
@@ -123,7 +123,8 @@ def quantile_map(x: float, t: float, s: float) -> float:
         sd = np.sqrt(alpha**2 * variances + sigma**2)
         return weights @ scipy.stats.norm.cdf((y - alpha * law.means[:, 0]) / sd)
 
-    return brentq(lambda y: cdf(y, s) - cdf(x, t), -9, 9, xtol=1e-14)
+    gap = lambda y: cdf(y, s) - cdf(x, t)
+    return root_scalar(gap, bracket=(-9, 9), xtol=1e-14, rtol=1e-14).root
 
 
 @flows
@@ -268,6 +269,31 @@ def test_new_times_weights_and_keys_do_not_recompile():
         times = log_snr_uniform(OU, 2.0 - end, end, 20)
         run(ExactScore(law, OU), xs, times, jr.key(seed), jnp.asarray(2 * seed))
     assert len(traced) == 1
+
+
+def test_the_compiled_loop_makes_each_word_once():
+    """The cliff of random numbers, by counting: XLA must not repeat the rounds.
+
+    Two half-blocks that are stacked, or words that are not carried, show as more xors.
+    """
+
+    def xors(function, *args) -> tuple[int, int]:
+        text = jax.jit(function).lower(*args).compile().as_text()
+        assert text is not None
+        return text.count(" xor("), text.count(" while(")
+
+    shape = 1, 256, jnp.float32
+    pairs = lambda key: jax.vmap(lambda p: pair_uniforms(key, p, 0, *shape))(
+        jnp.arange(32)
+    )
+    once, _ = xors(pairs, KEY)
+    law = GaussianMixture.isotropic(np.eye(2, 256, dtype=np.float32), 0.5)
+    xs = jnp.zeros((64, 256), jnp.float32)
+    run = lambda xs, times, key: sample_block(
+        EulerMaruyama(), ExactScore(law, OU), xs, times, key
+    )
+    # Once before the loop and once in it.
+    assert xors(run, xs, TIMES, KEY) == (2 * once, 1)
 
 
 # The exact reduction

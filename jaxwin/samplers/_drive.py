@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxwin._random import choice_key, normals, pair_normals, pair_words
+from jaxwin._random import choice_key, normals, pair_normals, pair_uniforms
 from jaxwin._typing import Index, Key, Point
 from jaxwin.samplers._base import AbstractStep
 from jaxwin.scores import AbstractScore
@@ -67,9 +67,9 @@ def sample_block(
     """Run replicas first_replica ... first_replica + b - 1 together.
 
     Every replica follows the path of `sample`, to the rounding of the score's matrix
-    products. Even and odd replicas stay apart as two half-blocks, which share each word
-    of random bits; the words of a step are made while the step before it runs, so that
-    no fusion repeats them. About 1.7 times faster than `sample` under `vmap`.
+    products. Even and odd replicas stay apart as two half-blocks, which share the words
+    of random bits; those of a step are carried into it from the step before, so that no
+    fusion repeats them. Twice as fast as `sample` under `vmap` on a CPU.
 
     Args:
         step: How to move from one time to the next.
@@ -97,22 +97,23 @@ def sample_block(
         count // 2, dtype=jnp.int32
     )
 
-    def words(i: Array):
-        of_pair = lambda pair: pair_words(key, pair, i, step.draws, dimension)
+    def uniforms(i: Array):
+        shape = step.draws, dimension, xs.dtype
+        of_pair = lambda pair: pair_uniforms(key, pair, i, *shape)
         return jax.vmap(of_pair, out_axes=1)(pairs)
 
     def body(carry, interval):
-        (*halves, bits), (i, t, s) = carry, interval
+        (*halves, made), (i, t, s) = carry, interval
         moved = []
-        for side, z in enumerate(pair_normals(bits, xs.dtype)):
+        for side, z in enumerate(pair_normals(made)):
             x, mem = halves[side]
             keys = jax.vmap(lambda pair, side=side: choice_key(key, 2 * pair + side, i))
             moved.append(step.step(many, x, t, s, z, keys(pairs), mem))
-        return (*moved, words(i + 1)), None
+        return (*moved, uniforms(i + 1)), None
 
     starts = [(half, step.init(many, half, times[0])) for half in (xs[::2], xs[1::2])]
     intervals = _intervals(times, first_step)
-    start = (*starts, words(intervals[0][0]))
+    start = (*starts, uniforms(intervals[0][0]))
     ((even, _), (odd, _), _), _ = jax.lax.scan(body, start, intervals)
     return jnp.stack([even, odd], axis=1).reshape(count, dimension)
 

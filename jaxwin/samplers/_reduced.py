@@ -28,13 +28,15 @@ class ReducedScheme(eqx.Module):
     """A scheme in d dimensions as one in r dimensions and a Gaussian outside.
 
     score: of the law inside the subspace, on the same clock. basis: orthonormal columns
-    of the subspace. centre: mean of the law outside it. gain, shift, spread: the
-    endpoint outside is gain x + shift centre + spread z.
+    of the subspace. centre, variance: mean of the law outside it, and its variance in
+    each direction there. gain, shift, spread: the endpoint outside is
+    gain x + shift centre + spread z.
     """
 
     score: ExactScore
     basis: Float[Array, "d r"]
     centre: Float[Array, " d"]
+    variance: Float[Array, ""]
     gain: Float[Array, ""]
     shift: Float[Array, ""]
     spread: Float[Array, ""]
@@ -52,6 +54,15 @@ class ReducedScheme(eqx.Module):
         """The endpoint in d dimensions, given a Gaussian z: exact in law."""
         rest = self.gain * self._outside(x_start) + self.spread * self._outside(z)
         return self._embed(y_end) + rest + self.shift * self.centre
+
+    def lift_from_law(
+        self, y_end: Float[Array, " r"], z: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Point:
+        """As `lift`, the start being drawn from the law at (alpha, sigma)."""
+        start = alpha**2 * self.variance + jnp.asarray(sigma) ** 2
+        spread = jnp.sqrt(self.gain**2 * start + self.spread**2)
+        centre = (self.gain * alpha + self.shift) * self.centre
+        return self._embed(y_end) + centre + spread * self._outside(z)
 
     def _outside(self, x: Point) -> Point:
         return x - self._embed(self.inside(x))
@@ -89,6 +100,7 @@ def reduce_scheme(
         score=ExactScore(target, score.process),
         basis=basis,
         centre=centre - jnp.matmul(inner, basis.T, precision="highest"),
+        variance=reduction.variance,
         gain=gain,
         shift=shift,
         spread=spread,

@@ -1,0 +1,196 @@
+"""Averages over many replicas of a backward run, reduced where the law allows it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, Int, PyTree
+
+from jaxwin._random import normals, pair_normals, pair_uniforms
+from jaxwin._typing import Index, Key, Point, ScalarLike
+from jaxwin.execution import Estimate, run
+from jaxwin.processes import AbstractProcess
+from jaxwin.samplers._base import AbstractStep
+from jaxwin.samplers._drive import sample, sample_block
+from jaxwin.samplers._reduced import ReducedScheme, reduce_scheme
+from jaxwin.scores import AbstractScore, ExactScore
+from jaxwin.targets import AbstractLabelledTarget, AbstractTarget
+
+Start = Callable[[Key], Point]
+Observable = Callable[[Any, Point, ScalarLike], PyTree[Float[Array, "..."]]]
+
+
+class Simulation(eqx.Module):
+    """Averages of an observable of the endpoints, and what a replica cost.
+
+    dimension: in which the scheme ran. saving: full dimension over that one, 1 where
+    nothing was reduced. evaluations: scores a replica.
+    """
+
+    estimate: Estimate
+    dimension: int = eqx.field(static=True)
+    saving: float = eqx.field(static=True)
+    evaluations: int = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+
+
+def labels(score: ExactScore, x: Point, t: ScalarLike) -> Float[Array, " c"]:
+    """Label probabilities of an endpoint: the posterior at the noise left at t."""
+    law = score.target
+    if not isinstance(law, AbstractLabelledTarget):
+        raise ValueError("`score` is of a law without labels; give an `observable`.")
+    alpha = jnp.asarray(score.process.alpha(t), x.dtype)
+    sigma = jnp.asarray(score.process.sigma(t), x.dtype)
+    return jnp.exp(law.label_log_posterior(x, alpha, sigma))
+
+
+def simulate(
+    step: AbstractStep,
+    score: AbstractScore,
+    times: Float[Array, " t"],
+    num_replicas: int,
+    key: Key,
+    *,
+    observable: Observable = labels,
+    lift: bool | None = None,
+    start: Start | None = None,
+    reduce: bool = True,
+    block_size: int = 128,
+    **options: Any,
+) -> Simulation:
+    """Average an observable of the endpoints of a backward run.
+
+    Only the observable is kept, never the samples. Where the law has few non-Gaussian
+    directions the scheme runs in these (`reduce_scheme`): the same scheme, with its own
+    discretisation error, at cost O(r) a step.
+
+    Args:
+        step: How to move from one time to the next.
+        score: The score, which knows its process.
+        times: Times, strictly decreasing.
+        num_replicas: How many.
+        key: Root key.
+        observable: `observable(score, x, t)` of the endpoint x at t = times[-1]; label
+            probabilities if left out.
+        lift: Whether the observable needs the point in d dimensions. If not, it is
+            given the reduced law and point, which have the same labels. Label
+            probabilities do not need it; what else is given does unless you say so.
+        start: `start(key)`, a point at times[0]; drawn from the exact law there if left
+            out, for a target that can be sampled.
+        reduce: Whether to reduce where that is possible; a `start` of your own is not.
+        block_size: Replicas at once, even: a block of 128 x 1024 floats fits a cache.
+        options: Those of `execution.run` (progress, checkpoints, ...).
+
+    Raises:
+        ValueError: No `start`, and a score without a law to draw it from; or what
+            `execution.run` refuses.
+    """
+    lift = observable is not labels if lift is None else lift
+    scheme = reduce_scheme(step, score, times) if reduce and start is None else None
+    replica = _Backward(step, score, times, scheme, observable, start, lift)
+    estimate = run(replica, num_replicas, key, block_size=block_size, **options)
+    point = jax.eval_shape(replica.start_point, key)
+    return Simulation(
+        estimate=estimate,
+        dimension=point.size,
+        saving=1.0 if scheme is None else scheme.saving,
+        evaluations=step.evaluations(times.size - 1),
+        method=f"{type(step).__name__}, {times.size - 1} steps"
+        + (", exact reduction" if scheme is not None else ""),
+    )
+
+
+class _Backward(eqx.Module):
+    """One replica, or a block of them, from the noisy end to the observable."""
+
+    step: AbstractStep
+    score: AbstractScore
+    times: Float[Array, " t"]
+    scheme: ReducedScheme | None
+    observable: Observable
+    start: Start | None
+    lift: bool = eqx.field(static=True)
+
+    def __call__(self, key: Key, replica: Index) -> PyTree[Array]:
+        """The observable of one replica."""
+        start_key, path_key = jr.split(key)
+        x = self.start_point(jr.fold_in(start_key, replica))
+        end = sample(self.step, self._inner, x, self.times, path_key, replica)
+        if self._lifts:
+            z = normals(path_key, replica, self._after, 1, self._full, x.dtype)
+            end = self._lifted(end, z[0])
+        return self._observe(end)
+
+    def many(self, key: Key, replicas: Int[Array, " b"]) -> PyTree[Array]:
+        """The observables of consecutive replicas, of which the first is even."""
+        start_key, path_key = jr.split(key)
+        xs = jax.vmap(lambda r: self.start_point(jr.fold_in(start_key, r)))(replicas)
+        ends = sample_block(
+            self.step, self._inner, xs, self.times, path_key, replicas[0]
+        )
+        if self._lifts:
+            shape = self._after, 1, self._full, xs.dtype
+            z = jax.vmap(lambda pair: pair_uniforms(path_key, pair, *shape)[0])(
+                replicas[::2] // 2
+            )
+            halves = zip((ends[::2], ends[1::2]), pair_normals(z), strict=True)
+            lifted = [jax.vmap(self._lifted)(y, z) for y, z in halves]
+            observed = [jax.vmap(self._observe)(x) for x in lifted]
+            weave = lambda a, b: jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
+            return jax.tree.map(weave, *observed)
+        return jax.vmap(self._observe)(ends)
+
+    @property
+    def _inner(self) -> AbstractScore:
+        return self.score if self.scheme is None else self.scheme.score
+
+    @property
+    def _lifts(self) -> bool:
+        return self.lift and self.scheme is not None
+
+    @property
+    def _full(self) -> int:
+        return _law(self.score).dimension
+
+    @property
+    def _after(self) -> int:
+        """The step number after the last: free for the orthogonal part."""
+        return self.times.size - 1
+
+    def start_point(self, key: Key) -> Point:
+        """A point at times[0], in the dimension of the run."""
+        if self.start is not None:
+            return self.start(key)
+        law, (alpha, sigma) = _law(self._inner), self._levels(self.times[0])
+        clean_key, noise_key = jr.split(key)
+        clean = law.sample(clean_key)
+        noise = jr.normal(noise_key, clean.shape, clean.dtype)
+        return alpha.astype(clean.dtype) * clean + sigma.astype(clean.dtype) * noise
+
+    def _lifted(self, end: Point, z: Point) -> Point:
+        """The endpoint with its orthogonal part, whose start is drawn along."""
+        scheme = self.scheme
+        assert scheme is not None
+        alpha, sigma = self._levels(self.times[0])
+        return scheme.lift_from_law(end, z, alpha, sigma)
+
+    def _observe(self, end: Point) -> PyTree[Array]:
+        score = self.score if self.lift else self._inner
+        return self.observable(score, end, self.times[-1])
+
+    def _levels(self, t: ScalarLike) -> tuple[Array, Array]:
+        process: AbstractProcess = self.score.process
+        return process.alpha(t), process.sigma(t)
+
+
+def _law(score: AbstractScore) -> AbstractTarget:
+    target = getattr(score, "target", None)
+    if isinstance(target, AbstractTarget):
+        return target
+    raise ValueError(
+        "`start` is left out, and the score has no law to draw it from; give "
+        "`start(key)`, a point at times[0]."
+    )
