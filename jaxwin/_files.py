@@ -91,21 +91,17 @@ def atomic_folder(
     made = _make_parents(target)
     try:
         os.mkdir(partial)
-        lock = None
-        try:
-            lock = _lock(partial, name)
-            _write_manifest(partial, manifest)
-            yield partial
-            _write_manifest(partial, manifest)
-            _sync_tree(partial)
-            _swap(target, partial, aside)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                _remove(partial)
-            raise
-        finally:
-            if lock is not None:
-                os.close(lock)
+        with locked(partial, name):
+            try:
+                write_manifest(partial, manifest)
+                yield partial
+                write_manifest(partial, manifest)
+                _sync_tree(partial)
+                _swap(target, partial, aside)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    _remove(partial)
+                raise
     except BaseException:
         with contextlib.suppress(OSError):
             for folder in made:
@@ -152,9 +148,8 @@ def check_place(place: PathLike, name: str = "out") -> Path:
         ) from error
     partial, _ = _siblings(target)
     if partial.is_dir():
-        lock = _lock(partial, name)
-        if lock is not None:
-            os.close(lock)
+        with locked(partial, name):
+            pass
     return target
 
 
@@ -168,31 +163,55 @@ def repair(place: PathLike, name: str = "out") -> None:
     target = _resolve(place, name)
     partial, aside = _siblings(target)
     for rest in (partial, aside):
-        if os.path.lexists(rest) and not _is_rest(rest):
+        if os.path.lexists(rest) and not is_rest(rest):
             raise BadInput(
                 f"`{name}` needs {rest.name!r} beside it, which exists and is not "
                 f"ours; move it away or give another place."
             )
-    lock = _lock(partial, name) if partial.is_dir() else None
-    try:
+    held = locked(partial, name) if partial.is_dir() else contextlib.nullcontext()
+    with held:
         if aside.is_dir() and not os.path.lexists(target) and is_ours(aside):
             os.rename(aside, target)
             _sync_folder(target.parent)
         for rest in (aside, partial):
             if rest.is_dir():
                 _remove(rest)
-    finally:
-        if lock is not None:
-            os.close(lock)
 
 
 def is_ours(folder: PathLike) -> bool:
-    """Whether the folder holds a manifest written by `atomic_folder`."""
+    """Whether the folder holds a manifest of ours."""
+    return bool(read_manifest(folder))
+
+
+def read_manifest(folder: PathLike) -> dict[str, Any]:
+    """The manifest of a folder of ours; empty where there is none."""
     try:
         manifest = json.loads((Path(folder) / MANIFEST).read_bytes())
     except (OSError, ValueError):
-        return False
-    return isinstance(manifest, dict) and manifest.get("made_by") == _MAKER
+        return {}
+    ours = isinstance(manifest, dict) and manifest.get("made_by") == _MAKER
+    return manifest if ours else {}
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Mark a folder as ours."""
+    text = json.dumps({**manifest, "made_by": _MAKER}, indent=2, allow_nan=False)
+    atomic_write(folder / MANIFEST, f"{text}\n".encode())
+
+
+@contextlib.contextmanager
+def locked(folder: PathLike, name: str = "folder") -> Iterator[None]:
+    """Hold the lock of a folder; it dies with this process.
+
+    Raises:
+        BadInput: Another run holds it; `name` is what the message calls the folder.
+    """
+    lock = _lock(Path(folder), name)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
 
 
 def sha256(value: Any) -> str:
@@ -270,7 +289,7 @@ def _siblings(place: Path) -> tuple[Path, Path]:
     )
 
 
-def _is_rest(folder: Path) -> bool:
+def is_rest(folder: Path) -> bool:
     """Ours, or a crash came before its manifest or after its manifest's removal."""
     if folder.is_symlink() or not folder.is_dir():
         return False
@@ -306,11 +325,6 @@ def _lock(folder: Path, name: str) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
-
-
-def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
-    text = json.dumps({**manifest, "made_by": _MAKER}, indent=2, allow_nan=False)
-    atomic_write(folder / MANIFEST, f"{text}\n".encode())
 
 
 def _write(path: Path, data: bytes) -> None:

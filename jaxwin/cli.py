@@ -199,7 +199,9 @@ def _stages(quiet: bool) -> Iterator:
         # Nothing is shown before the first stage: by then the input is validated.
         bars.start()
         task = bars.add_task(name, total=None)
-        return lambda done, total: bars.update(task, completed=done, total=total)
+        return lambda status: bars.update(
+            task, completed=status.done, total=status.total
+        )
 
     try:
         yield stage

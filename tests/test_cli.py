@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxwin import cli
+from jaxwin.execution import Status
 
 GENERATOR = np.random.default_rng(0)
 POINTS = GENERATOR.normal(size=(40, 3))
@@ -187,7 +188,7 @@ def test_interrupt_is_one_line_and_leaves_nothing(capsys, monkeypatch):
     from jaxwin import report
 
     def interrupted(*args, stage, **options):
-        stage("class agreement")(1, 2)
+        stage("class agreement")(Status(1, 2, 1.0, 0.5, 0.1))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(report, "diagnose", interrupted)

@@ -1,8 +1,6 @@
 """Blocks of replicas: what runs, how far it is, what it found. Blind to physics."""
 
-from jaxwin.execution._run import (
-    Estimate as Estimate,
-    Progress as Progress,
-    Replica as Replica,
-    run as run,
-)
+from jaxwin.execution._block import Replica as Replica
+from jaxwin.execution._estimate import Estimate as Estimate
+from jaxwin.execution._progress import Progress as Progress, Status as Status
+from jaxwin.execution._run import run as run

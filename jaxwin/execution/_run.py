@@ -1,33 +1,26 @@
 """Replicas in blocks of one compiled program, merged on the host in block order."""
 
-import math
-from collections.abc import Callable
+import contextlib
+import functools
+import itertools
+import time
+from collections.abc import Callable, Sequence
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Bool, PyTree
 
+from jaxwin._files import PathLike
 from jaxwin._typing import Key
+from jaxwin.execution._block import Device, Replica, blocks
+from jaxwin.execution._block_size import fitting_size, two_block_size
+from jaxwin.execution._checkpoint import checkpoint
+from jaxwin.execution._configuration import configuration
+from jaxwin.execution._estimate import Estimate, Total, join, largest_error
+from jaxwin.execution._progress import Progress, Status
 
-Replica = Callable[[Key, Int[Array, ""]], PyTree[Float[Array, "..."]]]
-Progress = Callable[[int, int], None]
-
-
-class Estimate(eqx.Module):
-    """Averages over replicas, with their standard errors and block means.
-
-    mean, stderr: like what one replica returns. count: replicas. block_means: the same
-    with a leading block axis, for bootstraps of whole curves; block_counts: sizes.
-    """
-
-    mean: PyTree[np.ndarray]
-    stderr: PyTree[np.ndarray]
-    count: int
-    block_means: PyTree[np.ndarray]
-    block_counts: Int[np.ndarray, " blocks"]
+# Replicas are counted in 32 bits, with those that fill up the last round.
+MOST_REPLICAS = 2**30
 
 
 def run(
@@ -37,95 +30,122 @@ def run(
     *,
     block_size: int = 64,
     progress: Progress | None = None,
+    until_stderr: float | None = None,
+    watch: Callable[[PyTree], PyTree] = lambda result: result,
+    min_blocks: int = 2,
+    memory: int | None = None,
+    folder: PathLike | None = None,
+    resume: bool = False,
+    devices: Sequence[Device] | None = None,
 ) -> Estimate:
-    """Average a function of one replica over many.
+    """Average a function of one replica over many, on all devices of this machine.
 
-    Replica i sees the key `fold_in(key, i)`: its result does not depend on the block it
-    falls in (bits are equal at equal block size, rounding otherwise).
+    A device computes whole blocks, all of one shape and by one compiled program; the
+    host joins them in block order. At equal block size a replica's bits depend neither
+    on its position or block, nor on the devices, nor on where a run was cut and
+    resumed; at another block size results agree to rounding.
+
+    The seam for many hosts: a block depends on its number alone, so that hosts may take
+    blocks in turn and one of them joins all in block order. The seam for data that no
+    device can hold: shards whose number belongs to the configuration, their partial
+    results gathered and merged in shard order inside the replica function.
 
     Args:
-        replica_function: `function(key, replica)`, a callable pytree such as
+        replica_function: `function(key, replica)` with the root key and the number of a
+            replica, to be folded into the key where random numbers are wanted:
+            `jax.random.fold_in(key, replica)`. A callable pytree such as
             `equinox.Partial(f, law, noises)`: arrays it closes over otherwise would be
-            compiled in. Returns a pytree of float arrays of fixed shapes.
-        num_replicas: How many, at least 2.
+            compiled in. Returns a pytree of float arrays of fixed shapes. If it has a
+            method `many(key, replicas)`, that is called in place of `vmap`: consecutive
+            replicas, the first one even, to leaves with a leading replica axis.
+        num_replicas: How many, at least 2; with `until_stderr`, at most.
         key: Root key.
-        block_size: Replicas computed at once. Two blocks at least are made, since a
-            bootstrap needs them.
-        progress: Called as `progress(done, total)` with replicas after each block.
+        block_size: Replicas computed at once, by one device. Lowered so that two blocks
+            are made, since a bootstrap needs them; made even where there is `many`.
+        progress: Called with a `Status` after each block.
+        until_stderr: Stop once every watched standard error is below it, tested after
+            1, 2, 4, ... blocks. Looking often and stopping at a lucky moment biases
+            errors down, hence the few looks.
+        watch: Picks from a result what `until_stderr` and `progress` look at.
+        min_blocks: Blocks before the first test of `until_stderr`.
+        memory: Bytes that the compiled program of a block may take on a device beside
+            the function's arrays. It may only lower the block size, and warns then.
+        folder: Where finished blocks are kept; they stay there. Made if missing.
+        resume: Go on from the blocks in `folder`, of this very configuration; the
+            number of replicas may differ. Otherwise they are removed.
+        devices: Local devices of one kind; all of the default backend if left out.
 
     Raises:
-        ValueError: Fewer than 2 replicas, or a block size below 1.
+        ValueError: Fewer than 2 replicas, a block size below 1, a memory budget too
+            small for any block.
+        BadInput: `folder` cannot be written, is in use, or cannot be resumed from:
+            another configuration, a truncated or an altered file.
         FloatingPointError: A replica returned NaN or infinity; names block and replica.
     """
-    if num_replicas < 2:
-        raise ValueError(f"`num_replicas` is {num_replicas}; errors need at least 2.")
+    if not 2 <= num_replicas <= MOST_REPLICAS:
+        raise ValueError(
+            f"`num_replicas` is {num_replicas}; errors need at least 2, and there are "
+            f"numbers for {MOST_REPLICAS}."
+        )
     if block_size < 1:
         raise ValueError(f"`block_size` is {block_size}; it must be at least 1.")
-    block_size = min(block_size, -(-num_replicas // 2))
-    blocks = -(-num_replicas // block_size)
-    means, squares, counts = [], [], []
-    for block in range(blocks):
-        first = jnp.asarray(block * block_size, jnp.int32)
-        count = min(block_size, num_replicas - block * block_size)
-        mean, square, finite = _block(
-            replica_function, key, first, jnp.asarray(count, jnp.int32), block_size
+    devices = jax.local_devices() if devices is None else devices
+    size = two_block_size(replica_function, block_size, num_replicas)
+    if memory is not None:
+        size = fitting_size(replica_function, key, size, memory, devices[0])
+    num_blocks = -(-num_replicas // size)
+    keep = contextlib.nullcontext()
+    if folder is not None:
+        parts, structure = configuration(replica_function, key, size, devices[0])
+        keep = checkpoint(folder, parts, structure, num_replicas, size, resume)
+    with keep as kept:
+        # A short last block is not kept: a run may be extended.
+        saved = kept.saved[: num_replicas // size] if kept else []
+        computed = blocks(
+            replica_function, key, len(saved), num_replicas, size, devices
         )
-        finite = np.asarray(finite)
-        if not finite.all():
-            replica = block * block_size + int(np.argmin(finite))
-            raise FloatingPointError(
-                f"replica {replica} (block {block} of {blocks}) returned NaN or "
-                f"infinity; run it alone with key fold_in(key, {replica}) to see why."
-            )
-        means.append(jax.tree.map(_to_host, mean))
-        squares.append(jax.tree.map(_to_host, square))
-        counts.append(count)
-        if progress is not None:
-            progress(block * block_size + count, num_replicas)
-    return _merge(means, squares, np.asarray(counts))
+        old = ((mean, square, np.ones(size, bool)) for mean, square in saved)
+        total, means, counts = None, [], []
+        started = time.monotonic()
+        results = zip(range(num_blocks), itertools.chain(old, computed), strict=False)
+        for block, (mean, square, finite) in results:
+            _check_finite(finite, block, num_blocks)
+            part = Total(min(size, num_replicas - block * size), mean, square)
+            total = part if total is None else join(total, part)
+            reading = functools.partial(_worst, watch, total)
+            means.append(mean)
+            counts.append(part.count)
+            if kept and block >= len(saved) and part.count == size:
+                kept.append((mean, square), reading)
+            if progress is not None and block >= len(saved) - 1:
+                new = total.count - len(saved) * size
+                rate = new / (time.monotonic() - started)
+                progress(Status(total.count, num_replicas, rate, *reading()))
+            if until_stderr is not None and _is_time(block + 1, min_blocks):
+                if reading()[1] < until_stderr:
+                    break
+        assert total is not None  # two blocks at least
+        if kept:
+            kept.finish(total.count, _worst(watch, total))
+    block_means = jax.tree.map(lambda *leaves: np.stack(leaves), *means)
+    return Estimate(
+        total.mean, total.stderr, total.count, block_means, np.asarray(counts)
+    )
 
 
-@eqx.filter_jit
-def _block(
-    function: Replica,
-    key: Key,
-    first: Int[Array, ""],
-    count: Int[Array, ""],
-    size: int,
-) -> tuple[PyTree, PyTree, Bool[Array, " size"]]:
-    """Mean and centred square sum of one block, and which replicas are finite."""
-    index = jnp.arange(size, dtype=jnp.int32)
-    present = index < count
-    # A short block repeats its first replica and gives the repetitions no weight.
-    replicas = jnp.where(present, first + index, first)
-    values = jax.vmap(lambda i: function(jr.fold_in(key, i), i))(replicas)
-    weight = lambda leaf: present.reshape((-1,) + (1,) * (leaf.ndim - 1))
-    total = lambda leaf: jnp.sum(jnp.where(weight(leaf), leaf, 0), axis=0)
-    mean = jax.tree.map(lambda leaf: total(leaf) / count.astype(leaf.dtype), values)
-    square = jax.tree.map(lambda leaf, m: total((leaf - m[None]) ** 2), values, mean)
-    finite = [
-        jnp.all(jnp.isfinite(leaf.reshape(size, -1)), axis=1)
-        for leaf in jax.tree.leaves(values)
-    ]
-    return mean, square, jnp.all(jnp.stack(finite), axis=0)
+def _worst(watch: Callable[[PyTree], PyTree], total: Total) -> tuple[float, float]:
+    return largest_error(watch(total.mean), watch(total.stderr))
 
 
-def _to_host(leaf: Array) -> np.ndarray:
-    return np.asarray(leaf, np.float64)
+def _is_time(made: int, min_blocks: int) -> bool:
+    """Whether so many blocks are a power of two, and enough."""
+    return made >= min_blocks and made & (made - 1) == 0
 
 
-def _merge(means: list, squares: list, counts: np.ndarray) -> Estimate:
-    """Join blocks in order: total mean and, by Chan's formula, total variance."""
-    stack = lambda *leaves: np.stack(leaves)
-    block_means = jax.tree.map(stack, *means)
-    weights = counts / counts.sum()
-    average = lambda leaf: np.tensordot(weights, leaf, 1)
-    mean = jax.tree.map(average, block_means)
-    size = int(counts.sum())
-
-    def stderr(within: np.ndarray, between: np.ndarray, m: np.ndarray) -> np.ndarray:
-        spread = within.sum(0) + np.tensordot(counts, (between - m) ** 2, 1)
-        return np.asarray(np.sqrt(spread / (size - 1)) / math.sqrt(size))
-
-    errors = jax.tree.map(stderr, jax.tree.map(stack, *squares), block_means, mean)
-    return Estimate(mean, errors, size, block_means, counts)
+def _check_finite(finite: Bool[np.ndarray, " size"], block: int, blocks: int) -> None:
+    if not finite.all():
+        replica = block * finite.size + int(np.argmin(finite))
+        raise FloatingPointError(
+            f"replica {replica} (block {block} of {blocks}) returned NaN or infinity; "
+            f"call it alone as function(key, {replica}) to see why."
+        )

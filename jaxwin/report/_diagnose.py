@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
+from jaxwin._files import PathLike
 from jaxwin.analysis import Crossing, collapse, speciation
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.datasets import (
@@ -31,7 +33,10 @@ FULL, QUICK = 8192, 2048
 NUM_TIMES = 64
 NUM_EIGENVALUES = 10
 
-Stage = Callable[[str], Progress]
+# With `until_stderr`, at most so many times more.
+MOST = 16
+
+Stage = Callable[[str], Progress | None]
 
 
 class Diagnosis(eqx.Module):
@@ -70,6 +75,9 @@ def diagnose(
     seed: int = 0,
     quick: bool = False,
     num_replicas: int | None = None,
+    until_stderr: float | None = None,
+    folder: PathLike | None = None,
+    resume: bool = False,
     stage: Stage | None = None,
 ) -> Diagnosis:
     """Diagnose a data set, as `jaxwin report` does.
@@ -86,6 +94,11 @@ def diagnose(
         seed: Of the selection and of the noise.
         quick: A fourth of the noised points: half the precision.
         num_replicas: Noised points a curve, in place of the default.
+        until_stderr: Measure until the standard errors of both curves of probabilities
+            (clone agreement, weight of the own point) are below it; at least a quick
+            diagnosis, at most 16 times `num_replicas`.
+        folder: Where finished blocks are kept, in a folder for each curve.
+        resume: Go on from the blocks in `folder`.
         stage: Called with the name of each long stage, returns its progress callback.
 
     Raises:
@@ -103,7 +116,19 @@ def diagnose(
     law = Empirical(points, normal.labels)
     times = noise_times(points, seed)
     count = num_replicas or (QUICK if quick else FULL)
-    stage = stage or (lambda name: lambda done, total: None)
+    until = "" if until_stderr is None else f", until_stderr={until_stderr}"
+    least = count if until_stderr is None else min(count, QUICK)
+    most = count if until_stderr is None else MOST * count
+
+    def options(name: str) -> dict[str, Any]:
+        return {
+            "num_replicas": most,
+            "until_stderr": until_stderr,
+            "folder": None if folder is None else Path(folder) / name.replace(" ", "-"),
+            "resume": resume,
+            "progress": stage(name) if stage is not None else None,
+        }
+
     label_key, point_key = jr.split(jr.key(seed))
     spectrum = speciation.spectrum(law, NUM_EIGENVALUES)
     agreement = None
@@ -111,10 +136,9 @@ def diagnose(
         agreement = speciation.clone_agreement(
             Observed(law, Gaussian()),
             times,
-            pairs=_pairs(_class_counts(normal), count),
-            num_replicas=count,
+            pairs=_pairs(_class_counts(normal), least),
             key=label_key,
-            progress=stage("class agreement"),
+            **options("class agreement"),
         )
     return Diagnosis(
         spectrum=spectrum,
@@ -122,13 +146,7 @@ def diagnose(
         t_S_unit01=_unit01_times(data, normal),
         class_direction_overlap=speciation.class_overlap(law, spectrum.directions),
         agreement=agreement,
-        collapse=collapse.curve(
-            law,
-            times,
-            num_replicas=count,
-            key=point_key,
-            progress=stage("collapse"),
-        ),
+        collapse=collapse.curve(law, times, key=point_key, **options("collapse")),
         name=normal.name,
         n=law.num_points,
         d=law.dimension,
@@ -141,7 +159,7 @@ def diagnose(
         precision=str(law.centre.dtype),
         call=f"jaxwin.report.diagnose(points, labels, classes={classes!r}, "
         f"num_points={num_points}, normalize={normal.convention!r}, seed={seed}, "
-        f"num_replicas={count})",
+        f"num_replicas={count}{until})",
     )
 
 

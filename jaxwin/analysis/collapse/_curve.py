@@ -1,5 +1,7 @@
 """Collapse onto a data set, measured: when a noised point belongs to its own source."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,11 +13,13 @@ from jaxwin._checks import check_curve
 from jaxwin._typing import Key
 from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.analysis.collapse._predicted import gaussian_time
-from jaxwin.execution import Progress, run
+from jaxwin.execution import run
 from jaxwin.io import field
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck, convert
 from jaxwin.targets import Empirical
 
+# Fewer blocks make no interval of a crossing.
+MIN_BLOCKS = 32
 METHOD = "own-point form of the empirical law at the noise level (no backward run)"
 
 
@@ -59,7 +63,7 @@ def curve(
     num_replicas: int = 8192,
     key: Key | None = None,
     block_size: int = 64,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> CollapseCurve:
     """Measure the collapse of a data set along a clock.
 
@@ -75,7 +79,8 @@ def curve(
         key: Random key; `jax.random.key(0)` if left out.
         block_size: Replicas at once; the defaults give the 128 blocks that the
             bootstrap of the times wants.
-        progress: Called as `progress(done, total)`.
+        options: Handed on to `execution.run`; `until_stderr` looks at E[w_own], after
+            32 blocks.
 
     Raises:
         ValueError: A single point; fewer than 4 times, or times not increasing.
@@ -99,7 +104,8 @@ def curve(
         process.sigma(jnp.asarray(times)),
     )
     replica = eqx.Partial(_observables, law, alphas, sigmas)
-    estimate = run(replica, num_replicas, key, block_size=block_size, progress=progress)
+    fixed = {"watch": lambda result: result[0], "min_blocks": MIN_BLOCKS}
+    estimate = run(replica, num_replicas, key, block_size=block_size, **fixed | options)
     coordinate = -np.asarray(process.log_snr(jnp.asarray(times)))
     clock = lambda places: process.time(-places)
 
@@ -146,8 +152,7 @@ def _observables(
     law: Empirical, alphas: Array, sigmas: Array, key: Key, replica: Array
 ) -> Float[Array, "3 t"]:
     """w_own, L and log(1 + e^L) of one noised data point at every level."""
-    del replica
-    choice_key, normal_key = jr.split(key)
+    choice_key, normal_key = jr.split(jr.fold_in(key, replica))
     index = law.draw_index(choice_key)
     z = jr.normal(normal_key, (law.dimension,), law.centre.dtype)
     at_levels = jax.vmap(law.own_log_ratio, in_axes=(None, None, 0, 0))

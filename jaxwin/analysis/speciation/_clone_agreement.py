@@ -1,6 +1,6 @@
 """Clone agreement phi(t), measured by exact soft labels: no backward run."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -13,11 +13,13 @@ from jaxwin._checks import check_curve, check_one_of
 from jaxwin._typing import Key
 from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.channels import AbstractObserved
-from jaxwin.execution import Progress, run
+from jaxwin.execution import run
 from jaxwin.io import field
 
 # phi at r = 1, where two equal Gaussian classes change curvature (arXiv:2402.18491).
 LEVEL = 0.775
+# Fewer blocks make no interval of a crossing.
+MIN_BLOCKS = 32
 METHOD = "exact soft labels at the noise level (Rao-Blackwell, no backward run)"
 
 
@@ -57,7 +59,7 @@ def clone_agreement(
     key: Key | None = None,
     level: float = LEVEL,
     block_size: int = 64,
-    progress: Progress | None = None,
+    **options: Any,
 ) -> CloneAgreement:
     """Measure phi over a curve of noise levels: all classes, and pairs of them.
 
@@ -78,7 +80,8 @@ def clone_agreement(
         level: Where to read the crossings.
         block_size: Replicas at once; the defaults give the 128 blocks that the
             bootstrap of the crossings wants.
-        progress: Called as `progress(done, total)`.
+        options: Handed on to `execution.run`; `until_stderr` looks at phi over all
+            classes, after 32 blocks.
 
     Raises:
         ValueError: Exact label posteriors are not to be had; fewer than 4 noises, or
@@ -96,7 +99,8 @@ def clone_agreement(
     chosen = _pairs(pairs, log_prior.size)
     arguments = observed, jnp.asarray(noises), jnp.asarray(chosen)
     replica = eqx.Partial(_purities, *arguments)
-    estimate = run(replica, num_replicas, key, block_size=block_size, progress=progress)
+    fixed = {"watch": lambda result: result[0], "min_blocks": MIN_BLOCKS}
+    estimate = run(replica, num_replicas, key, block_size=block_size, **fixed | options)
     coordinate = np.asarray(observed.coordinate(jnp.asarray(noises)))
 
     def crossing(mean: np.ndarray, blocks: np.ndarray) -> Crossing:
@@ -178,8 +182,7 @@ def _purities(
 
     The last says which side of each pair the draw is of.
     """
-    del replica
-    label, log_posterior = observed.soft_labels(key, noises)
+    label, log_posterior = observed.soft_labels(jr.fold_in(key, replica), noises)
     log_prior = observed.log_label_prior()
     likelihood = (log_posterior - log_prior[None]).T
     side = (pairs == label).astype(log_prior.dtype)
