@@ -8,3 +8,8 @@ from jaxwin.samplers._reduced import (
     ReducedScheme as ReducedScheme,
     reduce_scheme as reduce_scheme,
 )
+from jaxwin.samplers._simulate import (
+    Simulation as Simulation,
+    labels as labels,
+    simulate as simulate,
+)

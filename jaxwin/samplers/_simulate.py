@@ -170,7 +170,7 @@ class _Backward(eqx.Module):
         noise = jr.normal(noise_key, clean.shape, clean.dtype)
         return alpha.astype(clean.dtype) * clean + sigma.astype(clean.dtype) * noise
 
-    def _lifted(self, end: Point, z: Point) -> Point:
+    def _lifted(self, end: Float[Array, " r"], z: Point) -> Point:
         """The endpoint with its orthogonal part, whose start is drawn along."""
         scheme = self.scheme
         assert scheme is not None
