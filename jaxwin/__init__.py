@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         plots as plots,
         processes as processes,
         report as report,
+        samplers as samplers,
         scores as scores,
         targets as targets,
     )
@@ -31,6 +32,7 @@ else:
         "plots",
         "processes",
         "report",
+        "samplers",
         "scores",
         "targets",
     )

@@ -14,8 +14,12 @@ import pytest
 from jax.extend import core
 from test_targets import BY_NAME, CASES, Case
 
+from jaxwin.processes import OrnsteinUhlenbeck
+from jaxwin.samplers import HeunFlow, reduce_scheme, sample, sample_block
+from jaxwin.scores import ExactScore
 from jaxwin.targets import Empirical, GaussianMixture, reduce
 
+OU = OrnsteinUhlenbeck()
 HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -134,6 +138,19 @@ def test_moments_and_reduction_contract_at_highest_precision():
     y, z, level = jnp.ones(1), jnp.ones(3), jnp.array(0.5)
     assert check(lambda r: r.project(z, level), reduction) > 0
     assert check(lambda r: r.lift(y, z, level, level), reduction) > 0
+
+
+def test_drivers_and_reduced_schemes_contract_at_highest_precision():
+    score = ExactScore(GaussianMixture.isotropic(np.eye(3)[:2], 1.0), OU)
+    step, times, key = HeunFlow(), jnp.array([1.0, 0.5]), jr.key(0)
+    y, z, level = jnp.ones(1), jnp.ones(3), jnp.array(0.5)
+    assert check(lambda s: sample(step, s, z, times, key), score) > 0
+    assert check(lambda s: sample_block(step, s, jnp.ones((2, 3)), times, key), score)
+    scheme = reduce_scheme(step, score, times)
+    assert scheme is not None
+    assert check(lambda s: s.inside(z), scheme) > 0
+    assert check(lambda s: s.lift(y, z, z), scheme) > 0
+    assert check(lambda s: s.lift_from_law(y, z, level, level), scheme) > 0
 
 
 PLANTED = jnp.ones((3, 3))

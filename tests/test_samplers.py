@@ -255,6 +255,21 @@ def test_evaluations_are_counted(case):
     assert len(calls) == case.step.evaluations(20)
 
 
+@every_step
+def test_float32_points_stay_float32_and_near(case):
+    law = GaussianMixture.isotropic(np.float32(LAW.means), np.float32(0.2))
+    narrow = ExactScore(law, OU)
+    wide = ExactScore(GaussianMixture.isotropic(np.float64(law.means), 0.2), OU)
+    xs = np.asarray(jr.normal(jr.key(1), (4, 12)), np.float32)
+    found = BLOCK(case.step, narrow, jnp.asarray(xs), TIMES, KEY)
+    assert found.dtype == jnp.float32
+    assert (
+        SAMPLE(case.step, narrow, jnp.asarray(xs[0]), TIMES, KEY).dtype == found.dtype
+    )
+    truth = BLOCK(case.step, wide, jnp.asarray(xs, float), TIMES, KEY)
+    np.testing.assert_allclose(found, truth, atol=2e-5)
+
+
 def test_new_times_weights_and_keys_do_not_recompile():
     traced = []
 
