@@ -131,28 +131,6 @@ def ready(function: Callable, *arguments) -> Callable[[], None]:
     return lambda: jax.block_until_ready(function(*arguments))
 
 
-def rows_of(what: str, work: float, times: dict, ours: str) -> list[dict]:
-    """Rates, and how many times slower than ours each variant is."""
-    rows = []
-    for name, taken in times.items():
-        size = work[name] if isinstance(work, dict) else work
-        mine = work[ours] if isinstance(work, dict) else work
-        per, our = taken["median_s"] / size, times[ours]["median_s"] / mine
-        rows.append(
-            {
-                "what": what,
-                "variant": name,
-                "rate_G": round(1e-9 / per, 4),
-                "spread": [
-                    round(1e-9 * size / taken[key], 4) for key in ("high_s", "low_s")
-                ],
-                "first_s": taken["first_s"],
-                "ours_over_it": round(per / our, 3),
-            }
-        )
-    return rows
-
-
 def main() -> None:
     """All rows, then the file."""
     xs, times, few = jnp.asarray(X), grid(16), 128
