@@ -29,9 +29,10 @@ from jaxwin.report import (
     terminal_table,
     write,
 )
+from jaxwin.report._diagnose import pair_key
 from jaxwin.report._facts import Facts, compare, facts, interval, reading, with_error
 
-NAMES = np.array(["<b>&", '"quoted"', "[red]$x"])
+NAMES = np.array(["<b>&", '"quoted" | a', "[red]$x"])
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 
@@ -163,6 +164,33 @@ def test_times_not_reached_say_so(pages):
     assert "No pair of classes separates" in text
     assert "no order of separation and collapse can be stated" in text
     assert "nan" not in text.lower().replace("covariance", "")
+
+
+def test_text_of_curves_that_do_not_cross(pages):
+    (figure,) = (
+        found["aria-label"]
+        for tag, found in Page(pages["nothing"]).tags
+        if tag == "svg" and "Clone agreement" in (found.get("aria-label") or "")
+    )
+    assert "0.775 is not reached in" in str(figure)
+    assert "crosses" not in str(figure)
+
+
+def test_bars_in_names_keep_keys_apart():
+    keys = {pair_key(a, b) for a, b in [("a", "b | c"), ("a | b", "c"), ("a\\", "b")]}
+    assert keys == {"a | b \\| c", "a \\| b | c", "a\\\\ | b"}
+
+
+def test_repeated_points_are_said(nothing):
+    assert nothing.repeated == 0
+    text = page(dataclasses.replace(nothing, repeated=1200), {})
+    assert "1,200 of the points repeat another one" in text
+
+
+def test_too_many_classes_are_refused():
+    points = np.random.default_rng(0).normal(size=(600, 2))
+    with pytest.raises(BadInput, match="`labels` has 300 classes"):
+        diagnose(points, np.arange(600) // 2)
 
 
 def test_class_names_stay_text(pages, three):

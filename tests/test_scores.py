@@ -204,6 +204,20 @@ def test_conversions_at_the_clean_end(name):
                     convert_prediction(*arguments)
 
 
+@pytest.mark.parametrize("t", [np.inf, 800.0])
+def test_velocity_where_the_clock_stands_still(t):
+    # OU at its noisy end: alpha = alpha' = 0, so that x = z and nothing else is known.
+    x, velocity = jnp.array([1.0, -2.0]), jnp.zeros(2)
+    convert_velocity = lambda target: convert_prediction(
+        velocity, x, t, OU, "velocity", target
+    )
+    np.testing.assert_allclose(convert_velocity("noise"), x)
+    np.testing.assert_allclose(convert_velocity("score"), -x)
+    for target in ("denoised", "v"):
+        with pytest.raises(ValueError, match="velocity does not determine"):
+            convert_velocity(target)
+
+
 @pytest.mark.parametrize("name", NOISY)
 def test_conversions_at_the_noisy_end(name):
     # alpha = 0: x is all noise, and only D itself, v and the velocity know D.

@@ -1,12 +1,14 @@
 """Averages over backward runs: reduced and full runs agree, labels are the law's."""
 
+from functools import partial
+
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 
-from jaxwin.processes import OrnsteinUhlenbeck, log_snr_uniform
+from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck, log_snr_uniform
 from jaxwin.samplers import EulerFlow, EulerMaruyama, simulate
 from jaxwin.scores import AbstractScore, ExactScore
 from jaxwin.targets import GaussianMixture
@@ -47,9 +49,9 @@ OUTSIDE = np.linalg.svd(MEANS - MEANS.mean(0))[2][-1]
 @pytest.mark.parametrize("step", [EulerMaruyama(), EulerFlow()], ids=["EM", "flow"])
 def test_lifted_points_have_the_law_of_the_full_run(step):
     """8,192 replicas each: first and second moments within 4 combined errors."""
-    options = dict(observable=second_moments, block_size=64)
-    full = simulate(step, SCORE, TIMES, 8192, jr.key(2), reduce=False, **options)
-    less = simulate(step, SCORE, TIMES, 8192, jr.key(3), **options)
+    measure = partial(simulate, step, SCORE, TIMES, 8192, observable=second_moments)
+    full = measure(jr.key(2), reduce=False)
+    less = measure(jr.key(3))
     assert less.saving == 20
     gap = full.estimate.mean - less.estimate.mean
     error = np.hypot(full.estimate.stderr, less.estimate.stderr)
@@ -79,7 +81,7 @@ def test_a_start_of_your_own_is_not_reduced():
 
 def test_a_score_without_a_law_needs_a_start():
     class Linear(AbstractScore):
-        process: OrnsteinUhlenbeck
+        process: AbstractProcess
 
         def __call__(self, x, t):
             return -x

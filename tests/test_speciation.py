@@ -792,6 +792,37 @@ def test_agreement_with_a_rare_class_stays_below_one():
     assert np.all(found.pairs.phi >= 0.5 - 1e-12)
 
 
+@pytest.mark.parametrize("kind", ["data", "mixture"])
+def test_restricted_laws_are_laws_of_fewer_classes(kind):
+    points, labels = RESTRICTED
+    keep = labels < 2
+    if kind == "data":
+        whole, part = Empirical(points, labels), Empirical(points[keep], labels[keep])
+    else:
+        whole = GaussianMixture.isotropic(points[:3], 0.5)
+        part = GaussianMixture.isotropic(points[:2], 0.5)
+    law = whole.restrict(jnp.array([True, True, False]))
+    for a, b in zip(
+        jax.tree.leaves(speciation.times(law)),
+        jax.tree.leaves(speciation.times(part)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+    overlap = speciation.class_overlap(law, jnp.eye(2))
+    expected = speciation.class_overlap(part, jnp.eye(2))
+    np.testing.assert_allclose(overlap[:2, :2], expected, atol=1e-12)
+    assert np.all(np.asarray(overlap)[2] == 0)
+    observed = Observed(law, SOFT_LABELS)
+    found = speciation.clone_agreement(observed, NOISES, pairs="all", num_replicas=64)
+    assert found.pairs is not None
+    np.testing.assert_array_equal(found.pairs.pair, [[0, 1]])
+    with pytest.raises(ValueError, match="label 2, which has no weight"):
+        speciation.clone_agreement(observed, NOISES, pairs=np.array([[0, 2]]))
+
+
+RESTRICTED = np.random.default_rng(7).normal(size=(30, 2)), np.arange(30) % 3
+
+
 def test_pair_of_a_class_never_drawn_is_refused():
     rare = GaussianMixture.isotropic(
         np.array([[2.0], [-2.0]]), 1.0, np.array([1 - 1e-6, 1e-6])

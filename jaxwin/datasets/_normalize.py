@@ -104,7 +104,7 @@ def scale(data: Data, convention: str) -> float:
     if not _is_sound(width):
         raise BadInput(
             f"`x` spans {low:g} to {high:g}, which cannot be rescaled in double "
-            f"precision; choose other units, or the normalisation 'none'."
+            f"precision; bring the data to other units first."
         )
     return {"pm1": 2.0, "unit01": 1.0, "unit": 1.0}[convention] / width
 

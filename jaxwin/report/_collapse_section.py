@@ -53,6 +53,7 @@ def collapse(known: Facts, figures: Figures) -> str:
             f"to one of them. The own weight w<sub>own</sub> of a noised point is the "
             f"probability that this is its own source. Four criteria are in use.",
             spread,
+            _repeated(known.diagnosis.repeated),
         ),
         table(
             "Collapse onto the data points",
@@ -80,6 +81,16 @@ def collapse(known: Facts, figures: Figures) -> str:
             )
         )
     return section("collapse", "When samples become copies", *parts)
+
+
+def _repeated(count: int) -> str:
+    """Copies in the data share the own weight, and it is said."""
+    if not count:
+        return ""
+    return (
+        f"{count:,} of the points repeat another one: copies share the own weight, "
+        f"which then need not reach one half."
+    )
 
 
 def order(known: Facts) -> str:

@@ -32,6 +32,7 @@ from jaxwin.targets import Empirical
 FULL, QUICK = 8192, 2048
 NUM_TIMES = 64
 NUM_EIGENVALUES = 10
+MOST_CLASSES = 256
 
 # With `until_stderr`, at most so many times more.
 MOST = 16
@@ -50,6 +51,8 @@ class Diagnosis(eqx.Module):
     name: str = eqx.field(static=True)
     n: int = eqx.field(static=True)
     d: int = eqx.field(static=True)
+    # Points that repeat an earlier one.
+    repeated: int = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
     classes: tuple[str, ...] = eqx.field(static=True)
     class_counts: tuple[int, ...] = eqx.field(static=True)
@@ -109,6 +112,11 @@ def diagnose(
     if not isinstance(points, Data):
         points = from_arrays(points, labels)
     data = select(points, classes, num_points, seed)
+    if len(data.class_names) > MOST_CLASSES:
+        raise BadInput(
+            f"`labels` has {len(data.class_names)} classes, and pairs grow as their "
+            f"square; keep at most {MOST_CLASSES} by `classes`, or leave labels out."
+        )
     normal = in_units(data, normalize)
     # Nothing below depends on the origin; float32 would lose the digits of an offset.
     points = normal.points - normal.points.mean(axis=0)
@@ -150,6 +158,7 @@ def diagnose(
         name=normal.name,
         n=law.num_points,
         d=law.dimension,
+        repeated=len(points) - len({row.tobytes() for row in points}),
         shape=normal.shape,
         classes=normal.class_names,
         class_counts=_class_counts(normal),
@@ -191,7 +200,7 @@ def _check_spread(centred: Float[np.ndarray, "n d"]) -> None:
     if not low <= spread <= high:
         raise BadInput(
             f"`x` spreads over {spread:.3g} about its mean; that must lie between "
-            f"{low:g} and {high:g} in this precision; take --normalize unit."
+            f"{low:g} and {high:g} in this precision; bring the data to other units."
         )
 
 
@@ -245,5 +254,13 @@ def pair_crossings(diagnosis: Diagnosis) -> dict[str, Crossing]:
     found = {}
     for p, (a, b) in enumerate(pairs.pair):
         leaves = {f.name: getattr(pairs.crossing, f.name)[p] for f in fields(Crossing)}
-        found[f"{names[a]} | {names[b]}"] = Crossing(**leaves)
+        found[pair_key(names[a], names[b])] = Crossing(**leaves)
     return found
+
+
+def pair_key(first: str, second: str) -> str:
+    """The key of a pair of classes, "a | b"; a bar inside a name is escaped."""
+    escaped = [
+        name.replace("\\", "\\\\").replace("|", "\\|") for name in (first, second)
+    ]
+    return " | ".join(escaped)

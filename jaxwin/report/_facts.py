@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from jaxwin.analysis import Crossing
-from jaxwin.report._diagnose import Diagnosis
+from jaxwin.report._diagnose import Diagnosis, pair_key
 from jaxwin.report._summary import summary
 
 # A time as in `summary.json`: {value, stderr, low, high, found}, and perhaps `inside`.
@@ -75,7 +75,7 @@ class Pair:
     @property
     def key(self) -> str:
         """Its name among the times of a clock."""
-        return f"t_phi {self.name}"
+        return f"t_phi {pair_key(self.first, self.second)}"
 
     @property
     def is_dated_by_spectrum(self) -> bool:

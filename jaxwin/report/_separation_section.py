@@ -71,8 +71,12 @@ def _agreement_figure(known: Facts, figures: Figures) -> str:
     agreement = known.diagnosis.agreement
     if agreement is None or "agreement" not in figures:
         return ""
-    time = reading(agreement.crossing.to_json())
-    count = len(known.diagnosis.classes)
+    crossing = agreement.crossing.to_json()
+    count, start = len(known.diagnosis.classes), float(agreement.phi[0])
+    where = f"it crosses {agreement.level:g} at {reading(crossing)}"
+    dot = f"with a dot and its 95 % interval where {where}"
+    if not crossing["found"]:
+        where = dot = f"{agreement.level:g} is {reading(crossing)}"
     chance = (
         f"Chance is {agreement.chance:.2g} over all classes and 0.5 in a pair: the "
         f"blue crossing is not the separation of any pair."
@@ -82,12 +86,11 @@ def _agreement_figure(known: Facts, figures: Figures) -> str:
     return figure(
         figures["agreement"],
         "agreement",
-        f"Clone agreement phi against OU time: 1 without noise, falling to chance "
-        f"({agreement.chance:.2g}) at full noise. Over all {count} classes it crosses "
-        f"{agreement.level:g} at {time}; thin curves show each pair of classes.",
-        f"φ(t) over all {count} classes (blue, with a dot and its 95 % interval where "
-        f"it crosses {agreement.level:g}: {time}) and for each pair at equal weights "
-        f"(grey). {chance}",
+        f"Clone agreement phi against OU time: {start:.2g} at the least noise, going "
+        f"to chance ({agreement.chance:.2g}) at full noise. Over all {count} classes: "
+        f"{where}; thin curves show each pair of classes.",
+        f"φ(t) over all {count} classes (blue, {dot}) and for each pair at equal "
+        f"weights (grey). {chance}",
     )
 
 

@@ -10,6 +10,7 @@ from jaxwin.report._diagnose import (
     Diagnosis,
     crossings,
     pair_crossings,
+    pair_key,
     speciation_times,
 )
 
@@ -21,7 +22,8 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
     `precision`: what was diagnosed. `eigenvalues` (10). `t_S`: every convention of
     `speciation.times` (and `t_S_unit01` for uint8 images). `between_class_eigenvalue`.
     `class_direction_overlap`: cos^2 of the first principal direction with each class
-    difference. `t_phi`: phi = 0.775 by pair of classes; `t_phi_all` over all classes.
+    difference. `t_phi`: phi = 0.775 by pair of classes, "a | b", a bar inside a name
+    after a backslash; `t_phi_all` over all classes.
     `t_half`, `t_rest`, `t_log2`, `t_gauss`: collapse. `clocks`: the same times on every
     clock. `replicas`, `method`: how the curves were measured.
 
@@ -30,7 +32,7 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
     d, agreement, curve = diagnosis, diagnosis.agreement, diagnosis.collapse
     times = crossings(d)
     overlap = np.asarray(d.class_direction_overlap)[..., 0]
-    numbers = {f"{key}": getattr(curve, key).to_json() for key in _COLLAPSE}
+    numbers = {key: getattr(curve, key).to_json() for key in _COLLAPSE}
     return {
         "name": d.name,
         "n": d.n,
@@ -46,7 +48,7 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
         "t_S_unit01": None if d.t_S_unit01 is None else _times(d.t_S_unit01),
         "between_class_eigenvalue": float(d.t_S.between_class_eigenvalue),
         "class_direction_overlap": {
-            f"{d.classes[a]} | {d.classes[b]}": float(overlap[a, b])
+            pair_key(d.classes[a], d.classes[b]): float(overlap[a, b])
             for a in range(len(d.classes))
             for b in range(a + 1, len(d.classes))
         },

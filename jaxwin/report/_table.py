@@ -37,7 +37,8 @@ def terminal_table(diagnosis: Diagnosis) -> "rich.table.Table":
     from rich.text import Text
 
     d = diagnosis
-    classes = f", {len(d.classes)} classes" if d.classes else ""
+    count = len(d.classes)
+    classes = f", {count} class{'es' if count > 1 else ''}" if count else ""
     table = Table(
         # Text, not markup: a class may be called "[red]".
         title=Text(f"{d.name}: n = {d.n:,}, d = {d.d:,}{classes}, {d.normalization}"),

@@ -10,8 +10,8 @@ With x = alpha D + sigma E, where D = E[x0 | x] and E = E[z | x]:
 
 At the ends of time the limits are taken: sigma = 0 gives D = x / alpha and E = 0,
 alpha = 0 gives E = x / sigma. What an end does not determine is refused: a score at
-sigma = 0 from a denoised point, noise or v, and a denoised point at alpha = 0 from a
-noise prediction or a score.
+sigma = 0 from a denoised point, noise or v; a denoised point at alpha = 0 from a noise
+prediction or a score, or from a velocity where the clock stands still.
 """
 
 from typing import Literal, NamedTuple
@@ -76,6 +76,8 @@ def convert_prediction(
     elif source == "velocity":
         slope = alpha_rate * sigma**2 - alpha * half_rate
         score = (alpha * value - alpha_rate * x) / _nonzero(slope)
+        # A clock that stands still at alpha = 0: only the noise is known.
+        score = jnp.where(slope == 0, -x / _nonzero(sigma**2), score)
     else:
         score = -noise / _nonzero(sigma)
     if target == "score":
@@ -95,6 +97,8 @@ def _determined(source: str, target: str, levels: _Levels) -> Array:
     holds = jnp.ones((), bool)
     if target in ("denoised", "v", "velocity") and source in ("noise", "score"):
         holds = holds & (levels.alpha != 0)
+    if target in ("denoised", "v") and source == "velocity":
+        holds = holds & ((levels.alpha != 0) | (levels.alpha_rate != 0))
     # At sigma = 0 the noise is zero; sigma' E is known only where sigma' is finite.
     infinite_rate = (levels.sigma == 0) & (levels.half_rate > 0)
     if target == "score":
@@ -122,9 +126,10 @@ def _denoised_and_noise(
         p = sigma**2 / _nonzero(larger)
         q = jnp.where(larger > 0, half_rate / _nonzero(larger), 1)
         slope = q * alpha - p * alpha_rate
-        denoised = (q * x - p * value) / slope
-        noise = sigma / _nonzero(larger) * (alpha * value - alpha_rate * x) / slope
-        return denoised, noise
+        denoised = (q * x - p * value) / _nonzero(slope)
+        moved = (alpha * value - alpha_rate * x) / _nonzero(slope)
+        noise = sigma / _nonzero(larger) * moved
+        return denoised, jnp.where(slope == 0, x / _nonzero(sigma), noise)
     noise = (x - alpha * value) / _nonzero(sigma)
     return value, jnp.where(sigma == 0, 0, noise)
 

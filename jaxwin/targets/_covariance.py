@@ -149,11 +149,12 @@ class LowRank(AbstractCovariance):
 
     def form_change(self, noised: Array, gap: Array, a: Array, r: Array) -> Array:
         inside, outside = self._split(a)
-        spikes = jnp.sum(inside**2 / noised[:, :-1], axis=1)
+        spikes = inside**2 / noised[:, :-1]
         # |out_k|^2 - |out_r|^2, in which out_k - out_r has the size of the factors.
         apart = jnp.sum((outside - outside[r][None]) * (outside + outside[r][None]), 1)
         floor, change = noised[:, -1], -gap[:, -1] / noised[:, -1] / noised[r, -1]
-        return spikes - spikes[r] + apart / floor + change * jnp.sum(outside[r] ** 2)
+        along = jnp.sum(spikes - spikes[r][None], axis=1)
+        return along + apart / floor + change * jnp.sum(outside[r] ** 2)
 
     def dense_sum(self, values: Array) -> Array:
         scaled = self.basis * (values[:, None, :-1] - values[:, None, -1:])
@@ -194,8 +195,8 @@ class Full(AbstractCovariance):
     def form_change(self, noised: Array, gap: Array, a: Array, r: Array) -> Array:
         # |a|^2 / level is common to all: taken out of each form before its sum.
         level = jnp.mean(noised[r])
-        forms = self.bilinear((level - noised) / noised / level, a, a)
-        return forms - forms[r]
+        terms = (level - noised) / noised / level * self._rotate(a) ** 2
+        return jnp.sum(terms - terms[r][None], axis=1)
 
     def dense_sum(self, values: Array) -> Array:
         scaled = self.basis * values[:, None, :]

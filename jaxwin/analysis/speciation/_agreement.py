@@ -48,7 +48,7 @@ def agreement(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
 
 
 def disagreement(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
-    """1 - phi, with full relative precision where it is small."""
+    """1 - phi, with full relative precision where it is small, for weights > 1e-30."""
     return _tilted(lambda u: 1 / jnp.cosh(u), r, weight)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from jaxwin._checks import check_curve, check_one_of
 from jaxwin._typing import Key
@@ -96,7 +96,7 @@ def clone_agreement(
     check_curve(noises, "noises")
     key = jr.key(0) if key is None else key
     log_prior = observed.log_label_prior()
-    chosen = _pairs(pairs, log_prior.size)
+    chosen = _pairs(pairs, np.asarray(log_prior) > -np.inf)
     arguments = observed, jnp.asarray(noises), jnp.asarray(chosen)
     replica = eqx.Partial(_purities, *arguments)
     fixed = {"watch": lambda result: result[0], "min_blocks": MIN_BLOCKS}
@@ -133,20 +133,26 @@ def clone_agreement(
 
 
 def _pairs(
-    pairs: ArrayLike | Literal["all"] | None, num_labels: int
+    pairs: ArrayLike | Literal["all"] | None, present: Bool[np.ndarray, " c"]
 ) -> Int[np.ndarray, "p 2"]:
     if pairs is None:
         return np.zeros((0, 2), np.int32)
     if isinstance(pairs, str):
         check_one_of(pairs, ("all",), "pairs")
-        return np.stack(np.triu_indices(num_labels, 1), axis=1).astype(np.int32)
+        labels = np.flatnonzero(present).astype(np.int32)
+        return labels[np.stack(np.triu_indices(labels.size, 1), axis=1)]
     chosen = np.asarray(pairs, np.int32).reshape(-1, 2)
     if chosen.size == 0:
         return chosen
-    if chosen.min() < 0 or chosen.max() >= num_labels:
+    if chosen.min() < 0 or chosen.max() >= present.size:
         raise ValueError(
             f"`pairs` names labels {chosen.min()} to {chosen.max()}; they must lie in "
-            f"0 to {num_labels - 1}."
+            f"0 to {present.size - 1}."
+        )
+    if not present[chosen].all():
+        raise ValueError(
+            f"`pairs` names label {chosen[~present[chosen]][0]}, which has no weight; "
+            f"leave its pairs out."
         )
     if np.any(chosen[:, 0] == chosen[:, 1]):
         raise ValueError("`pairs` pairs a label with itself; name two different ones.")

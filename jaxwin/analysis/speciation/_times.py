@@ -5,7 +5,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxwin._typing import Point
 from jaxwin.analysis._crossing import Crossing, exact
@@ -151,10 +151,18 @@ def _classes(law: AbstractLabelledTarget) -> _Classes:
 def class_means(
     law: AbstractLabelledTarget,
 ) -> tuple[Float[Array, " c"], Float[Array, "c d"]]:
-    """Weight and mean of every class."""
-    weights = jnp.exp(law.log_label_prior())
-    masks = jnp.eye(law.num_labels, dtype=bool)
+    """Weight and mean of every class; one without weight has the mean of all."""
+    weights, masks = _each_class(law)
     return weights, jax.lax.map(lambda mask: law.restrict(mask).moments().mean, masks)
+
+
+def _each_class(
+    law: AbstractLabelledTarget,
+) -> tuple[Float[Array, " c"], Bool[Array, "c c"]]:
+    """Weights, and masks of one class each; all of them for a class without weight."""
+    weights = jnp.exp(law.log_label_prior())
+    # A restricted law keeps its labels: an empty restriction would be refused.
+    return weights, jnp.eye(law.num_labels, dtype=bool) | (weights == 0)[:, None]
 
 
 def between_class(law: AbstractLabelledTarget) -> tuple[Float[Array, ""], Point]:
@@ -170,27 +178,27 @@ def within_class_variance(
     law: AbstractLabelledTarget, direction: Point
 ) -> Float[Array, ""]:
     """Variance u^T W u along a unit vector, W the average covariance of the classes."""
-    weights = jnp.exp(law.log_label_prior())
+    weights, masks = _each_class(law)
 
     def along(mask: Array) -> Array:
         moments = law.restrict(mask).moments()
         projected = jnp.matmul(direction, moments.factor, precision="highest")
         return jnp.sum(projected**2) + moments.variance
 
-    masks = jnp.eye(law.num_labels, dtype=bool)
     return jnp.sum(weights * jax.lax.map(along, masks))
 
 
 def class_overlap(
     law: AbstractLabelledTarget, directions: Float[Array, "d m"]
 ) -> Float[Array, "c c m"]:
-    """cos^2 between each direction and each class difference; 0 on the diagonal.
+    """cos^2 between each direction and each class difference; 0 where there is none.
 
     Where the overlap with the first direction is small, log(Lambda) / 2 does not date
     the separation of that pair.
     """
-    _, means = class_means(law)
-    apart = means[:, None] - means[None]
+    weights, means = class_means(law)
+    both = (weights[:, None] > 0) & (weights[None] > 0)
+    apart = jnp.where(both[..., None], means[:, None] - means[None], 0)
     square = jnp.sum(apart**2, axis=-1, keepdims=True)
     along = jnp.matmul(apart, directions, precision="highest")
     return jnp.where(square > 0, along**2 / jnp.where(square > 0, square, 1), 0)
