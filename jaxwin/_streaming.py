@@ -1,12 +1,14 @@
 """The online softmax monoid: posterior averages over many points, block by block.
 
 `partial` averages one block, `merge` is associative, `finish` normalises; the same
-three stream over n, shard over devices and prune. All log-weights are relative to one
-reference point, near x: what is large and common to all points never enters, so
-nothing cancels in float32 (DESIGN 4). This is the plain form; memory is one block.
+three stream over n, shard over devices and prune; memory is one block. All log-weights
+are relative to one reference point. `by_form` chooses it: the centre of the points,
+which makes them one matrix product, wherever rounding allows; else the nearest point,
+about which nothing large and common to all enters (DESIGN 4).
 """
 
 from collections.abc import Callable
+from functools import partial as partial_
 from typing import TypeVar
 
 import equinox as eqx
@@ -14,10 +16,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxwin._checks import is_concrete
 from jaxwin._typing import Point, ScalarLike
 
 Carry = TypeVar("Carry")
 
+# Largest eps alpha^2 max|a - c|^2 / v at which log-weights about the centre c are kept.
+# Measured errors of responsibilities are below it for x from the noised law.
+ROUNDING = {"float32": 1e-5, "float64": 1e-10}
 # Coordinates that `coordinate_sum` takes at a time; 4 to 16 measure alike.
 COORDINATES = 8
 
@@ -55,9 +61,16 @@ class Block(eqx.Module):
         """Indices of the points among all."""
         return self.first + jnp.arange(self.log_weights.size, dtype=jnp.int32)
 
+    def one_hot(self) -> Float[Array, "s c"]:
+        """Labels as unit rows."""
+        return jax.nn.one_hot(self.labels, self.num_labels, dtype=self.points.dtype)
+
 
 class Online(eqx.Module):
-    """Running softmax average relative to a reference, in units of exp(top)."""
+    """Running softmax average relative to a reference, in units of exp(top).
+
+    `top` has the type of the log-weights, which may be wider than that of the sums.
+    """
 
     top: Float[Array, ""]
     mass: Float[Array, ""]
@@ -66,22 +79,29 @@ class Online(eqx.Module):
     purity: Float[Array, ""]
 
     @classmethod
-    def empty(cls, dimension: int, num_labels: int, dtype: jnp.dtype) -> "Online":
+    def empty(
+        cls,
+        dimension: int,
+        num_labels: int,
+        dtype: jnp.dtype,
+        top_dtype: jnp.dtype | None = None,
+    ) -> "Online":
         """The neutral element: no points."""
-        zero = jnp.zeros((), dtype)
-        bottom = jnp.full((), jnp.finfo(dtype).min, dtype)
+        top_dtype = dtype if top_dtype is None else top_dtype
+        bottom = jnp.full((), jnp.finfo(top_dtype).min, top_dtype)
         sum_x, label_mass = (
             jnp.zeros((dimension,), dtype),
             jnp.zeros((num_labels,), dtype),
         )
-        return cls(bottom, zero, sum_x, label_mass, zero)
+        return cls(
+            bottom, jnp.zeros((), dtype), sum_x, label_mass, jnp.zeros((), dtype)
+        )
 
     def log_mass(self) -> Float[Array, ""]:
         """Log of the summed weights relative to the reference; -inf for none."""
         some = self.mass > 0
-        return jnp.where(
-            some, self.top + jnp.log(jnp.where(some, self.mass, 1)), -jnp.inf
-        )
+        log_mass = jnp.log(jnp.where(some, self.mass, 1)).astype(self.top.dtype)
+        return jnp.where(some, self.top + log_mass, -jnp.inf)
 
 
 class Posterior(eqx.Module):
@@ -97,17 +117,20 @@ class Posterior(eqx.Module):
     purity: Float[Array, ""]
 
 
-def partial(block: Block, log_ratio: Float[Array, " s"]) -> Online:
-    """Softmax average of one block, given its log-weights relative to the reference."""
+def partial(
+    log_ratio: Float[Array, " s"],
+    rows: Float[Array, "s d"],
+    marks: Float[Array, "s c"],
+) -> Online:
+    """Softmax sums of rows and marks (labels), given log-weights to the reference."""
     # A padded block may hold nothing but log-weights of -inf: keep the top finite.
     top = jnp.maximum(log_ratio.max(), jnp.finfo(log_ratio.dtype).min)
-    weight = jnp.exp(log_ratio - top)
-    one_hot = jax.nn.one_hot(block.labels, block.num_labels, dtype=weight.dtype)
+    weight = jnp.exp((log_ratio - top).astype(rows.dtype))
     return Online(
         top=top,
         mass=weight.sum(),
-        sum_x=jnp.matmul(weight, block.points, precision="highest"),
-        label_mass=jnp.matmul(weight, one_hot, precision="highest"),
+        sum_x=jnp.matmul(weight, rows, precision="highest"),
+        label_mass=jnp.matmul(weight, marks, precision="highest"),
         purity=jnp.sum(weight**2),
     )
 
@@ -115,7 +138,7 @@ def partial(block: Block, log_ratio: Float[Array, " s"]) -> Online:
 def merge(a: Online, b: Online) -> Online:
     """Join two disjoint sets; rescaled to the larger maximum, exp never overflows."""
     top = jnp.maximum(a.top, b.top)
-    old, new = jnp.exp(a.top - top), jnp.exp(b.top - top)
+    old, new = (jnp.exp((one.top - top).astype(one.mass.dtype)) for one in (a, b))
     return Online(
         top=top,
         mass=old * a.mass + new * b.mass,
@@ -130,11 +153,57 @@ def finish(online: Online, log_reference: ScalarLike) -> Posterior:
     some = online.label_mass > 0
     log_label = jnp.log(jnp.where(some, online.label_mass, 1)) - jnp.log(online.mass)
     return Posterior(
-        log_evidence=log_reference + online.log_mass(),
+        log_evidence=(log_reference + online.log_mass()).astype(online.mass.dtype),
         mean=online.sum_x / online.mass,
         label_log_posterior=jnp.where(some, log_label, -jnp.inf),
         purity=online.purity / online.mass**2,
     )
+
+
+def by_form(
+    signal: Float[Array, ""],
+    dtype: jnp.dtype,
+    about_centre: Callable[[jnp.dtype], PyTree[Array]],
+    about_nearest: Callable[[], PyTree[Array]],
+) -> PyTree[Array]:
+    """Evaluate in the cheapest form of log-weights whose rounding is harmless.
+
+    About the centre c of points a_k they are wrong by some eps alpha^2 max|a_k - c|^2
+    / v = eps * `signal`. Three forms, the first that keeps this below `ROUNDING`:
+
+        about_centre(dtype)    one matrix product in the type of the data
+        about_centre(float64)  the same in float64, where 64-bit floats are enabled
+        about_nearest()        differences to the nearest point: right at every noise
+
+    The choice depends on the noise level alone: it stays a branch when only points are
+    batched, and becomes a select (all forms are evaluated) when noise levels are.
+    """
+    limit = ROUNDING["float64" if dtype == jnp.float64 else "float32"]
+    types = dict.fromkeys([dtype, jax.dtypes.canonicalize_dtype(jnp.float64)])
+    coarse = [signal * float(jnp.finfo(kind).eps) > limit for kind in types]
+    form = sum(step.astype(jnp.int32) for step in coarse)
+    forms = [partial_(about_centre, kind) for kind in types] + [about_nearest]
+    if is_concrete(form):
+        return forms[int(form)]()
+    return jax.lax.switch(form, forms)
+
+
+def centred_ratios(
+    block: Block,
+    x: Point,
+    centre: Point,
+    alpha: ScalarLike,
+    variance: ScalarLike,
+) -> Float[Array, " s"]:
+    """Log-weights relative to a unit weight at `centre`, in the type of x.
+
+    log w_k + (alpha (x - alpha c) . n_k - alpha^2 |n_k|^2 / 2) / variance, n = a - c
+    """
+    near = block.points.astype(x.dtype) - centre[None]
+    towards = (x - alpha * centre) * (alpha / variance)
+    along = jnp.matmul(towards, near.T, precision="highest")
+    square = jnp.sum(near**2, axis=1) * (alpha**2 / (2 * variance))
+    return block.log_weights.astype(x.dtype) + along - square
 
 
 def nearest(
@@ -149,22 +218,19 @@ def nearest(
     One matrix product a block, in coordinates about `centre`; its rounding may choose a
     near tie instead, which serves as well.
     """
-    start = jnp.full((), -jnp.inf, x.dtype), blocks.points[0, 0]
-    towards = (x - alpha * centre) * (alpha / variance)
+    start = jnp.full((), -jnp.inf, x.dtype), jnp.zeros((), jnp.int32)
 
-    def step(carry: tuple[Array, Point], block: Block) -> tuple[Array, Point]:
-        best, point = carry
-        near = block.points - centre[None]
-        square = jnp.sum(near**2, axis=1) * (alpha**2 / (2 * variance))
-        along = jnp.matmul(towards, near.T, precision="highest")
-        rough = block.log_weights + along - square
-        k = jnp.argmax(rough)
+    def step(carry: tuple[Array, Array], block: Block) -> tuple[Array, Array]:
+        best, index = carry
+        rough = centred_ratios(block, x, centre, alpha, variance)
+        k = jnp.argmax(rough).astype(jnp.int32)
         better = rough[k] > best
         return jnp.where(better, rough[k], best), jnp.where(
-            better, block.points[k], point
+            better, block.first + k, index
         )
 
-    return jax.lax.stop_gradient(blocks.fold(step, start)[1])
+    _, index = blocks.fold(step, start)
+    return jax.lax.stop_gradient(blocks.points.reshape(-1, x.size)[index])
 
 
 def coordinate_sum(
@@ -205,10 +271,38 @@ def log_ratios(
     log w_k + alpha (a_k - a_r) . ((x - alpha a_r) - alpha (a_k - a_r) / 2) / variance
     """
 
-    def term(column: Array, own: Array, toward: Array) -> Array:
+    def term(column: Array, own: Array, at: Array) -> Array:
         shift = alpha * (column - own)
-        return shift * (toward - shift / 2)
+        return shift * ((at - alpha * own) - shift / 2)
 
-    toward = x - alpha * reference
-    form = coordinate_sum(term, block.points, reference, toward)
+    form = coordinate_sum(term, block.points, reference, x)
     return block.log_weights + form / variance
+
+
+def draw(
+    blocks: Blocks,
+    log_ratio: Callable[[Block], Float[Array, " s"]],
+    online: Online,
+    uniform: ScalarLike,
+) -> Point:
+    """A point drawn by weight: one uniform through streamed cumulative weights.
+
+    `online` are the sums over all blocks, in which `log_ratio` are the log-weights.
+    """
+    threshold = uniform * online.mass
+
+    def step(carry: tuple[Array, Point, Array], block: Block):
+        below, point, done = carry
+        weight = jnp.exp((log_ratio(block) - online.top).astype(below.dtype))
+        cumulative = below + jnp.cumsum(weight)
+        k = jnp.searchsorted(cumulative, threshold, side="right")
+        # Rounding may leave the threshold above every sum: the last point with
+        # weight stands until a block passes it.
+        last = jnp.searchsorted(cumulative, cumulative[-1], side="left")
+        candidate = block.points[jnp.minimum(k, last)]
+        some = cumulative[-1] > below
+        point = jnp.where(some & ~done, candidate, point)
+        return cumulative[-1], point, done | (cumulative[-1] > threshold)
+
+    start = jnp.zeros_like(online.mass), blocks.points[0, 0], jnp.zeros((), bool)
+    return blocks.fold(step, start)[1]

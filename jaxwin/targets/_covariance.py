@@ -20,7 +20,7 @@ Self = TypeVar("Self", bound="AbstractCovariance")
 
 
 class AbstractCovariance(eqx.Module):
-    """Covariances Sigma_1 ... Sigma_K of one kind; every array leaf leads with k."""
+    """Covariances Sigma_1 ... Sigma_K of one kind."""
 
     @abc.abstractmethod
     def spectrum(self) -> tuple[Float[Array, "k m"], Float[Array, "1 m"]]:
@@ -66,20 +66,27 @@ class AbstractCovariance(eqx.Module):
     ) -> tuple[Float[Array, "d r"], Float[Array, ""]]:
         """A (d, r) matrix F and a number v with sum_k w_k Sigma_k = F F^T + v I."""
 
+    @abc.abstractmethod
     def component(self: Self, k: Int[Array, ""]) -> Self:
         """The covariance of component `k` alone."""
-        return jax.tree.map(lambda leaf: leaf[k][None], self)
 
 
 class Isotropic(AbstractCovariance):
-    """Sigma_k = v_k I."""
+    """Sigma_k = v_k I; one entry is a variance that all `count` components share."""
 
-    variances: Float[Array, " k"]
+    variances: Float[Array, " s"]
     dimension: int = eqx.field(static=True)
+    count: int = eqx.field(static=True)
 
     def spectrum(self) -> tuple[Array, Array]:
         dtype = self.variances.dtype
-        return self.variances[:, None], jnp.full((1, 1), self.dimension, dtype)
+        each = jnp.broadcast_to(self.variances[:, None], (self.count, 1))
+        return each, jnp.full((1, 1), self.dimension, dtype)
+
+    def component(self, k: Int[Array, ""]) -> "Isotropic":
+        shared = self.variances.size == 1
+        own = self.variances if shared else self.variances[k][None]
+        return Isotropic(own, self.dimension, 1)
 
     def apply(self, values: Array, vectors: Array) -> Array:
         return values * vectors
@@ -95,7 +102,7 @@ class Isotropic(AbstractCovariance):
 
     def factor(self, weights: Array) -> tuple[Array, Array]:
         empty = jnp.zeros((self.dimension, 0), weights.dtype)
-        return empty, jnp.sum(weights * self.variances)
+        return empty, jnp.sum(weights * self.spectrum()[0][:, 0])
 
 
 class Diagonal(AbstractCovariance):
@@ -105,6 +112,9 @@ class Diagonal(AbstractCovariance):
 
     def spectrum(self) -> tuple[Array, Array]:
         return self.variances, jnp.ones_like(self.variances[:1])
+
+    def component(self, k: Int[Array, ""]) -> "Diagonal":
+        return jax.tree.map(lambda leaf: leaf[k][None], self)
 
     def apply(self, values: Array, vectors: Array) -> Array:
         return values * vectors
@@ -135,6 +145,9 @@ class LowRank(AbstractCovariance):
         count = jnp.ones((1, rank + 1), self.floor.dtype)
         count = count.at[0, -1].set(dimension - rank)
         return jnp.concatenate([self.spikes, self.floor[:, None]], axis=1), count
+
+    def component(self, k: Int[Array, ""]) -> "LowRank":
+        return jax.tree.map(lambda leaf: leaf[k][None], self)
 
     def apply(self, values: Array, vectors: Array) -> Array:
         inside, outside = self._split(vectors)
@@ -184,6 +197,9 @@ class Full(AbstractCovariance):
 
     def spectrum(self) -> tuple[Array, Array]:
         return self.eigenvalues, jnp.ones_like(self.eigenvalues[:1])
+
+    def component(self, k: Int[Array, ""]) -> "Full":
+        return jax.tree.map(lambda leaf: leaf[k][None], self)
 
     def apply(self, values: Array, vectors: Array) -> Array:
         inside = values * self._rotate(vectors)

@@ -1,11 +1,14 @@
 """A data set as a law: point masses, or a Gaussian kernel about every point."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxwin._checks import is_concrete, non_negative, require
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance, choose
@@ -14,6 +17,9 @@ from jaxwin._streaming import (
     Blocks,
     Online,
     Posterior,
+    by_form,
+    centred_ratios,
+    draw,
     finish,
     log_ratios,
     merge,
@@ -26,7 +32,14 @@ from jaxwin.targets._labels import check_labels, restricted_log_weights
 from jaxwin.targets._own_point import own_partial, own_posterior
 
 # Points a block: large enough for a full-speed matrix product, small enough for cache.
-BLOCK = 1024
+BLOCK = 256
+
+
+class _Weights(NamedTuple):
+    """Log-weights of a block relative to a unit weight at `reference`."""
+
+    log_ratio: Callable[[Block], Float[Array, " s"]]
+    reference: Point
 
 
 class Empirical(AbstractLabelledTarget):
@@ -38,9 +51,10 @@ class Empirical(AbstractLabelledTarget):
         E[x0 | x] = (1 - alpha g) sum_i p_i a_i + g x,    g = alpha h^2 / v
         score     = (alpha sum_i p_i a_i - x) / v
 
-    All sums stream over blocks of points, in two passes (nearest point first, then
-    log-weights relative to it): memory beyond the data does not grow with n, work is
-    O(n d) a point.
+    All sums stream over blocks of points: memory beyond the data does not grow with n,
+    work is O(n d) a point, under `vmap` two matrix products. Where alpha^2 radius^2 / v
+    is so large that rounding would show, log-weights are taken in float64, or in two
+    passes, nearest point first (`_streaming.by_form`).
 
     Without labels all points share one label.
 
@@ -51,6 +65,7 @@ class Empirical(AbstractLabelledTarget):
     blocks: Blocks
     bandwidth: Float[Array, ""]
     centre: Float[Array, " d"]
+    radius: Float[Array, ""]
     num_points: int = eqx.field(static=True)
     smooth: bool = eqx.field(static=True)
 
@@ -96,6 +111,8 @@ class Empirical(AbstractLabelledTarget):
         bandwidth = jnp.asarray(bandwidth).astype(points.dtype)
         self.bandwidth = non_negative("bandwidth")(bandwidth)
         self.centre = points.mean(axis=0)
+        apart = jnp.sum((points - self.centre[None]) ** 2, axis=1)
+        self.radius = jnp.sqrt(jax.lax.stop_gradient(apart.max()))
         self.num_points = n
         # Point masses need no Gaussian; a traced bandwidth may be positive.
         smooth = not is_concrete(bandwidth) or bool(bandwidth > 0)
@@ -147,13 +164,8 @@ class Empirical(AbstractLabelledTarget):
         equally many points.
         """
         variance = self._variance(alpha, sigma)
-        start = Online.empty(self.dimension, self.num_labels, x.dtype)
-
-        def step(online: Online, block: Block) -> Online:
-            ratio = log_ratios(block, x, reference, alpha, variance)
-            return merge(online, partial(block, ratio))
-
-        return self.blocks.fold(step, start)
+        ratio = lambda block: log_ratios(block, x, reference, alpha, variance)
+        return self._sum(_Weights(ratio, reference))
 
     def finish(
         self,
@@ -164,13 +176,8 @@ class Empirical(AbstractLabelledTarget):
         reference: Point,
     ) -> Posterior:
         """Normalised averages, from those of `partial` about the same reference."""
-        variance = self._variance(alpha, sigma)
-        square = jnp.sum((x - alpha * reference) ** 2) / variance
-        log_reference = -0.5 * (square + x.size * (LOG_TWO_PI + jnp.log(variance)))
-        posterior = finish(online, log_reference)
-        gain = self._gain(alpha, variance)
-        mean = (1 - alpha * gain) * posterior.mean + gain * x
-        return eqx.tree_at(lambda p: p.mean, posterior, mean)
+        log_kernel = self._log_kernel(x, alpha, sigma, reference, online.top.dtype)
+        return self._with_kernel(finish(online, log_kernel), x, alpha, sigma)
 
     def log_density(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -191,8 +198,12 @@ class Empirical(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a score")
-        online, _ = self._online(x, alpha, sigma)
-        mean = online.sum_x / online.mass
+
+        def use(weights: _Weights) -> Point:
+            online = self._sum(weights)
+            return online.sum_x / online.mass
+
+        mean = self._weigh(x, alpha, sigma, use)
         return (alpha * mean - x) / self._variance(alpha, sigma)
 
     def score_jacobian(
@@ -277,27 +288,15 @@ class Empirical(AbstractLabelledTarget):
         sigma: ScalarLike,
     ) -> Point:
         """Exact draw x0 ~ p(x0 | x): one uniform through cumulative weights."""
-        variance = self._variance(alpha, sigma)
-        online, reference = self._online(x, alpha, sigma)
-        threshold = jr.uniform(choice_key, (), x.dtype) * online.mass
+        uniform = jr.uniform(choice_key, (), x.dtype)
 
-        def step(carry: tuple[Array, Point, Array], block: Block):
-            below, point, done = carry
-            ratio = log_ratios(block, x, reference, alpha, variance)
-            cumulative = below + jnp.cumsum(jnp.exp(ratio - online.top))
-            k = jnp.searchsorted(cumulative, threshold, side="right")
-            # Rounding may leave the threshold above every sum: the last point with
-            # weight stands until a block passes it.
-            last = jnp.searchsorted(cumulative, cumulative[-1], side="left")
-            candidate = block.points[jnp.minimum(k, last)]
-            some = cumulative[-1] > below
-            point = jnp.where(some & ~done, candidate, point)
-            return cumulative[-1], point, done | (cumulative[-1] > threshold)
+        def use(weights: _Weights) -> Point:
+            return draw(self.blocks, weights.log_ratio, self._sum(weights), uniform)
 
-        start = jnp.zeros((), x.dtype), reference, jnp.zeros((), bool)
-        _, point, _ = self.blocks.fold(step, start)
+        point = self._weigh(x, alpha, sigma, use)
         if not self.smooth:
             return point
+        variance = self._variance(alpha, sigma)
         gain = self._gain(alpha, variance)
         spread = jnp.sqrt(self._kernel_variance(sigma, variance))
         return (1 - alpha * gain) * point + gain * x + spread * z[0]
@@ -374,12 +373,15 @@ class Empirical(AbstractLabelledTarget):
         variance = self._variance(alpha, sigma)
         online = self.own_partial(index, z, alpha, sigma)
         posterior, x = own_posterior(self.blocks, online, index, z, alpha, variance)
-        gain = self._gain(alpha, variance)
-        mean = (1 - alpha * gain) * posterior.mean + gain * x
-        return eqx.tree_at(lambda p: p.mean, posterior, mean)
+        return self._with_kernel(posterior, x, alpha, sigma)
 
-    def _variance(self, alpha: ScalarLike, sigma: ScalarLike) -> Float[Array, ""]:
-        return alpha**2 * self.bandwidth**2 + channel_variance(sigma)
+    def _variance(
+        self, alpha: ScalarLike, sigma: ScalarLike, dtype: jnp.dtype | None = None
+    ) -> Float[Array, ""]:
+        if dtype is not None:
+            alpha, sigma = _cast(alpha, dtype), _cast(sigma, dtype)
+        bandwidth = self.bandwidth if dtype is None else self.bandwidth.astype(dtype)
+        return alpha**2 * bandwidth**2 + channel_variance(sigma)
 
     def _gain(self, alpha: ScalarLike, variance: Float[Array, ""]) -> Array:
         return alpha * self.bandwidth**2 / variance
@@ -388,15 +390,69 @@ class Empirical(AbstractLabelledTarget):
         """Posterior variance sigma^2 h^2 / v within one kernel."""
         return as_float(sigma) ** 2 * self.bandwidth**2 / variance
 
-    def _online(
-        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
-    ) -> tuple[Online, Point]:
-        reference = self.nearest(x, alpha, sigma)
-        return self.partial(x, alpha, sigma, reference), reference
+    def _weigh(
+        self,
+        x: Point,
+        alpha: ScalarLike,
+        sigma: ScalarLike,
+        use: Callable[[_Weights], PyTree[Array]],
+    ) -> PyTree[Array]:
+        """What `use` makes of the log-weights, in the form that rounding allows."""
+        variance = self._variance(alpha, sigma)
+
+        def about_centre(dtype: jnp.dtype) -> PyTree[Array]:
+            y, centre = x.astype(dtype), self.centre.astype(dtype)
+            level = _cast(alpha, dtype), self._variance(alpha, sigma, dtype)
+            ratio = lambda block: centred_ratios(block, y, centre, *level)
+            return use(_Weights(ratio, centre))
+
+        def about_nearest() -> PyTree[Array]:
+            near = self.nearest(x, alpha, sigma)
+            ratio = lambda block: log_ratios(block, x, near, alpha, variance)
+            return use(_Weights(ratio, near))
+
+        signal = alpha**2 * self.radius**2 / variance
+        return by_form(signal, x.dtype, about_centre, about_nearest)
+
+    def _sum(self, weights: _Weights) -> Online:
+        dtype, wide = self.centre.dtype, weights.reference.dtype
+        start = Online.empty(self.dimension, self.num_labels, dtype, wide)
+
+        def step(online: Online, block: Block) -> Online:
+            ratio = weights.log_ratio(block)
+            return merge(online, partial(ratio, block.points, block.one_hot()))
+
+        return self.blocks.fold(step, start)
 
     def _posterior(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Posterior:
-        online, reference = self._online(x, alpha, sigma)
-        return self.finish(online, x, alpha, sigma, reference)
+        def use(weights: _Weights) -> Posterior:
+            at = weights.reference
+            log_kernel = self._log_kernel(x, alpha, sigma, at, at.dtype)
+            return finish(self._sum(weights), log_kernel)
+
+        return self._with_kernel(self._weigh(x, alpha, sigma, use), x, alpha, sigma)
+
+    def _log_kernel(
+        self,
+        x: Point,
+        alpha: ScalarLike,
+        sigma: ScalarLike,
+        reference: Point,
+        dtype: jnp.dtype,
+    ) -> Float[Array, ""]:
+        """Log N(x; alpha reference, v I)."""
+        away = x.astype(dtype) - _cast(alpha, dtype) * reference.astype(dtype)
+        variance = self._variance(alpha, sigma, dtype)
+        square = jnp.sum(away**2) / variance
+        return -0.5 * (square + x.size * (LOG_TWO_PI + jnp.log(variance)))
+
+    def _with_kernel(
+        self, data: Posterior, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Posterior:
+        """The posterior mean within kernels about the data points."""
+        gain = self._gain(alpha, self._variance(alpha, sigma))
+        mean = (1 - alpha * gain) * data.mean + gain * x
+        return eqx.tree_at(lambda p: p.mean, data, mean)
 
     def _scatter(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Array:
         """Covariance of the data points under their responsibilities."""
@@ -410,13 +466,20 @@ class Empirical(AbstractLabelledTarget):
 
     def _centred_sum(self, x, alpha, sigma, add, zero: Array) -> Array:
         """Stream a weighted sum over a_i - sum_j p_j a_j, centred before squaring."""
-        online, reference = self._online(x, alpha, sigma)
-        mean = online.sum_x / online.mass
-        variance = self._variance(alpha, sigma)
 
-        def step(total: Array, block: Block) -> Array:
-            ratio = log_ratios(block, x, reference, alpha, variance)
-            weight = jnp.exp(ratio - online.top) / online.mass
-            return total + add(weight, block.points - mean[None])
+        def use(weights: _Weights) -> Array:
+            online = self._sum(weights)
+            mean = online.sum_x / online.mass
 
-        return self.blocks.fold(step, zero)
+            def step(total: Array, block: Block) -> Array:
+                log_p = weights.log_ratio(block) - online.top
+                weight = jnp.exp(log_p.astype(mean.dtype)) / online.mass
+                return total + add(weight, block.points - mean[None])
+
+            return self.blocks.fold(step, zero)
+
+        return self._weigh(x, alpha, sigma, use)
+
+
+def _cast(value: ScalarLike, dtype: jnp.dtype) -> Array:
+    return as_float(value).astype(dtype)

@@ -1,18 +1,16 @@
 """Mixtures of Gaussians with isotropic, diagonal, low-rank or full covariances."""
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete, non_negative, require
-from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance, segment_logsumexp
+from jaxwin._numerics import as_float, channel_variance, segment_logsumexp
 from jaxwin._typing import AnyArray, Key, Point, ScalarLike
 from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
+from jaxwin.targets._components import AbstractComponents, AnyComponents
 from jaxwin.targets._covariance import (
     AbstractCovariance,
     Diagonal,
@@ -22,21 +20,15 @@ from jaxwin.targets._covariance import (
     decompose,
     decompose_factors,
 )
-from jaxwin.targets._labels import check_labels, restricted_log_weights
-
-
-class _Channel(NamedTuple):
-    """One point seen by every component: x = alpha m_k + offset_k, noise N(0, C_k)."""
-
-    eigenvalues: Float[Array, "k m"]
-    noised: Float[Array, "k m"]
-    multiplicity: Float[Array, "1 m"]
-    offset: Float[Array, "k d"]
-    reference: Int[Array, ""]
-    log_ratio: Float[Array, " k"]
-
-    def log_responsibilities(self) -> Float[Array, " k"]:
-        return jax.nn.log_softmax(self.log_ratio)
+from jaxwin.targets._isotropic import IsotropicComponents
+from jaxwin.targets._labels import restricted_log_weights
+from jaxwin.targets._mixture_arguments import (
+    broadcast,
+    checked_classes,
+    checked_means,
+    checked_weights,
+    like,
+)
 
 
 class GaussianMixture(AbstractLabelledTarget):
@@ -52,13 +44,8 @@ class GaussianMixture(AbstractLabelledTarget):
     Build one with `isotropic`, `diagonal`, `low_rank` or `full`. A point costs O(K d)
     (isotropic, diagonal), O(K d r) (rank r) or O(K d^2) (full) at every noise level.
 
-    Responsibilities are computed in two passes: the first finds the likeliest
-    component r, the second takes every log-weight relative to it,
-
-        alpha (m_k - m_r) . C_k^{-1} ((x - alpha m_r) - alpha (m_k - m_r) / 2) + ...,
-
-    so that nothing of the size |x|^2 / sigma^2 cancels: right in float32 at every
-    sigma (DESIGN 4).
+    Responsibilities are right in float32 at every sigma (DESIGN 4); under `vmap` an
+    isotropic mixture costs a matrix product per contraction.
 
     References:
         Biroli et al., arXiv:2402.18491, section 2; Li & Chen, arXiv:2403.01633.
@@ -91,10 +78,13 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: Shapes that do not fit, negative variances or weights.
         """
-        means = _means(means)
-        variances = non_negative("variances")(_like(means, variances))
-        variances = _broadcast(variances, means.shape[:1], "variances")
-        return _mixture(means, Isotropic(variances, means.shape[1]), weights, labels)
+        means = checked_means(means)
+        variances = non_negative("variances")(like(means, variances))
+        if variances.ndim:
+            variances = broadcast(variances, means.shape[:1], "variances")
+        count, dimension = means.shape
+        covariance = Isotropic(jnp.atleast_1d(variances), dimension, count)
+        return _mixture(means, covariance, weights, labels)
 
     @classmethod
     def diagonal(
@@ -109,9 +99,9 @@ class GaussianMixture(AbstractLabelledTarget):
 
         Args and Raises as in `isotropic`.
         """
-        means = _means(means)
-        variances = non_negative("variances")(_like(means, variances))
-        variances = _broadcast(variances, means.shape, "variances")
+        means = checked_means(means)
+        variances = non_negative("variances")(like(means, variances))
+        variances = broadcast(variances, means.shape, "variances")
         return _mixture(means, Diagonal(variances), weights, labels)
 
     @classmethod
@@ -136,10 +126,10 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: Shapes that do not fit, r > d, negative variances or weights.
         """
-        means = _means(means)
-        factors = _like(means, factors)
+        means = checked_means(means)
+        factors = like(means, factors)
         rank = factors.shape[-1] if factors.ndim >= 2 else 0
-        factors = _broadcast(factors, (*means.shape, rank), "factors")
+        factors = broadcast(factors, (*means.shape, rank), "factors")
         if not 1 <= rank <= means.shape[1]:
             raise ValueError(
                 f"`factors` has rank {rank} in dimension {means.shape[1]}; it must "
@@ -147,8 +137,8 @@ class GaussianMixture(AbstractLabelledTarget):
             )
         message = "`factors` must be finite everywhere."
         factors = require(factors, jnp.isfinite(factors), message)
-        variances = non_negative("variances")(_like(means, variances))
-        variances = _broadcast(variances, means.shape[:1], "variances")
+        variances = non_negative("variances")(like(means, variances))
+        variances = broadcast(variances, means.shape[:1], "variances")
         basis, singular = decompose_factors(factors)
         spikes = variances[:, None] + singular**2
         return _mixture(means, LowRank(basis, spikes, variances), weights, labels)
@@ -175,10 +165,10 @@ class GaussianMixture(AbstractLabelledTarget):
                 eigenvalue, negative weights. Gradients with respect to `covariances`
                 are those of `eigh`: not finite where eigenvalues coincide.
         """
-        means = _means(means)
-        covariances = _like(means, covariances)
+        means = checked_means(means)
+        covariances = like(means, covariances)
         shape = (*means.shape, means.shape[1])
-        covariances = _broadcast(covariances, shape, "covariances")
+        covariances = broadcast(covariances, shape, "covariances")
         size = jnp.abs(covariances).max(axis=(1, 2))
         rounding = 64 * jnp.finfo(means.dtype).eps * means.shape[1] * size
         skew = jnp.abs(covariances - jnp.swapaxes(covariances, 1, 2)).max(axis=(1, 2))
@@ -213,19 +203,11 @@ class GaussianMixture(AbstractLabelledTarget):
                 smooth = bool(jnp.all(self.covariance.spectrum()[0] > 0))
             if not smooth:
                 refuse_zero_noise(sigma, "a density with point masses")
-        channel = self._channel(x, alpha, sigma)
-        r = channel.reference
-        noised, offset = channel.noised[r][None], channel.offset[r][None]
-        square = self.covariance.component(r).bilinear(1 / noised, offset, offset)[0]
-        log_det = jnp.sum(channel.multiplicity * jnp.log(noised))
-        top = self.log_weights[r] - 0.5 * (square + log_det + x.size * LOG_TWO_PI)
-        return top + jax.nn.logsumexp(channel.log_ratio)
+        return self._seen(alpha, sigma).log_density(x)
 
     def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """Posterior mean E[x0 | x]."""
-        channel = self._channel(x, alpha, sigma)
-        weight = jnp.exp(channel.log_responsibilities())
-        return _average(weight, self._component_denoise(channel, alpha))
+        return self._seen(alpha, sigma).denoise(x)
 
     def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """Score of the noised mixture.
@@ -234,9 +216,7 @@ class GaussianMixture(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a score")
-        channel = self._channel(x, alpha, sigma)
-        weight = jnp.exp(channel.log_responsibilities())
-        return _average(weight, self._component_score(channel))
+        return self._seen(alpha, sigma).score(x)
 
     def score_jacobian(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -247,10 +227,9 @@ class GaussianMixture(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a score Jacobian")
-        channel = self._channel(x, alpha, sigma)
-        weight = jnp.exp(channel.log_responsibilities())
-        within = self.covariance.dense_sum(weight[:, None] / channel.noised)
-        return _scatter(weight, self._component_score(channel)) - within
+        seen, weight = self._weighted(x, alpha, sigma)
+        within = self.covariance.dense_sum(weight[:, None] / seen.noised())
+        return _scatter(weight, seen.scores(x)) - within
 
     def jacobian_product(
         self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -261,30 +240,30 @@ class GaussianMixture(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a score Jacobian")
-        channel = self._channel(x, alpha, sigma)
-        weight = jnp.exp(channel.log_responsibilities())
-        scores = self._component_score(channel)
+        seen, weight = self._weighted(x, alpha, sigma)
+        scores = seen.scores(x)
         centred = scores - _average(weight, scores)[None]
         along = jnp.sum(centred * v[None], axis=1)
         vs = jnp.broadcast_to(v, self.means.shape)
-        within = self.covariance.apply(1 / channel.noised, vs)
+        within = self.covariance.apply(1 / seen.noised(), vs)
         return _average(weight, along[:, None] * centred - within)
 
     def posterior_covariance(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, "d d"]:
         """Posterior covariance Cov[x0 | x], within components plus between them."""
-        channel = self._channel(x, alpha, sigma)
-        weight = jnp.exp(channel.log_responsibilities())
-        left = _posterior_variances(channel, sigma)
+        seen, weight = self._weighted(x, alpha, sigma)
+        left = as_float(sigma) ** 2 * self.covariance.spectrum()[0] / seen.noised()
         within = self.covariance.dense_sum(weight[:, None] * left)
-        return _scatter(weight, self._component_denoise(channel, alpha)) + within
+        return _scatter(weight, seen.means_given(x)) + within
 
     def label_log_posterior(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities of the classes given x; at sigma = 0 the limit."""
-        log_p = self._channel(x, alpha, sigma).log_responsibilities()
+        log_p = self._seen(alpha, sigma).log_responsibilities(x)
+        if self.num_labels == log_p.size:  # no label twice: nothing to add up
+            return log_p[jnp.argsort(self.labels)]
         return segment_logsumexp(log_p, self.labels, self.num_labels)
 
     def log_label_prior(self) -> Float[Array, " c"]:
@@ -313,11 +292,15 @@ class GaussianMixture(AbstractLabelledTarget):
         sigma: ScalarLike,
     ) -> Point:
         """Exact draw x0 ~ p(x0 | x): the component by `choice_key`, the rest by z."""
-        channel = self._channel(x, alpha, sigma)
-        k = jr.categorical(choice_key, channel.log_ratio)
-        spread = jnp.sqrt(_posterior_variances(channel, sigma)[k])[None]
-        mean = self._component_denoise(channel, alpha)[k]
-        return mean + self.covariance.component(k).apply(spread, z)[0]
+        log_p = self._seen(alpha, sigma).log_responsibilities(x)
+        k = jr.categorical(choice_key, log_p)
+        covariance = self.covariance.component(k)
+        variances = covariance.spectrum()[0]
+        noised = alpha**2 * variances + channel_variance(sigma)
+        offset = (x - alpha * self.means[k])[None]
+        mean = self.means[k] + covariance.apply(alpha * variances / noised, offset)[0]
+        spread = as_float(sigma) * jnp.sqrt(variances / noised)
+        return mean + covariance.apply(spread, z)[0]
 
     def restrict(self, mask: Bool[Array, " c"]) -> "GaussianMixture":
         """The mixture of the classes in `mask`, weights renormalised.
@@ -338,44 +321,25 @@ class GaussianMixture(AbstractLabelledTarget):
         within, variance = self.covariance.factor(weights)
         return Moments(mean, jnp.concatenate([between, within], axis=1), variance)
 
-    def _channel(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> _Channel:
-        """Log-responsibilities relative to the likeliest component, in two passes."""
-        eigenvalues, count = self.covariance.spectrum()
-        noised = alpha**2 * eigenvalues + channel_variance(sigma)
-        precision = 1 / noised
-        form = self.covariance.bilinear
-        offset = x[None] - alpha * self.means
-        log_det = jnp.sum(count * jnp.log(noised), axis=1)
-        rough = self.log_weights - 0.5 * (form(precision, offset, offset) + log_det)
-        r = jnp.argmax(rough)
-        shift = alpha * (self.means - self.means[r][None])
-        common = jnp.broadcast_to(offset[r], shift.shape)
-        # Equal covariances leave exactly zero in what follows; log1p of both signs, for
-        # one component may be wider by any factor.
-        gap = alpha**2 * (eigenvalues - eigenvalues[r][None])
-        wider = jnp.log1p(jnp.maximum(gap, 0) / noised[r][None])
-        narrower = jnp.log1p(jnp.maximum(-gap, 0) / noised)
-        log_ratio = (
-            form(precision, shift, common - shift / 2)
-            - 0.5 * self.covariance.form_change(noised, gap, common, r)
-            - 0.5 * jnp.sum(count * (wider - narrower), axis=1)
-            + (self.log_weights - self.log_weights[r])
-        )
-        return _Channel(eigenvalues, noised, count, offset, r, log_ratio)
+    def _seen(self, alpha: ScalarLike, sigma: ScalarLike) -> AbstractComponents:
+        """The components at one noise level."""
+        if isinstance(self.covariance, Isotropic):
+            variances = self.covariance.variances
+            return IsotropicComponents(
+                self.means, variances, self.log_weights, alpha, sigma
+            )
+        return self._any_seen(alpha, sigma)
 
-    def _component_score(self, channel: _Channel) -> Float[Array, "k d"]:
-        return -self.covariance.apply(1 / channel.noised, channel.offset)
+    def _any_seen(self, alpha: ScalarLike, sigma: ScalarLike) -> AnyComponents:
+        covariance, log_weights = self.covariance, self.log_weights
+        return AnyComponents(self.means, covariance, log_weights, alpha, sigma)
 
-    def _component_denoise(
-        self, channel: _Channel, alpha: ScalarLike
-    ) -> Float[Array, "k d"]:
-        gain = alpha * channel.eigenvalues / channel.noised
-        return self.means + self.covariance.apply(gain, channel.offset)
-
-
-def _posterior_variances(channel: _Channel, sigma: ScalarLike) -> Float[Array, "k m"]:
-    """Eigenvalues of Cov[x0 | x, k] = sigma^2 Sigma_k C_k^{-1}."""
-    return as_float(sigma) ** 2 * channel.eigenvalues / channel.noised
+    def _weighted(
+        self, x: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> tuple[AnyComponents, Float[Array, " k"]]:
+        """The components one by one, and their responsibilities."""
+        log_p = self._seen(alpha, sigma).log_responsibilities(x)
+        return self._any_seen(alpha, sigma), jnp.exp(log_p)
 
 
 def _average(weights: Float[Array, " k"], rows: Float[Array, "k d"]) -> Point:
@@ -390,51 +354,12 @@ def _scatter(
     return jnp.matmul((centred * weights[:, None]).T, centred, precision="highest")
 
 
-def _means(means: AnyArray) -> Float[Array, "k d"]:
-    means = as_float(means)
-    if means.ndim != 2 or 0 in means.shape:
-        raise ValueError(
-            f"`means` has shape {means.shape}; it must be (K, d) with K, d >= 1: pass "
-            f"one row a component."
-        )
-    return require(means, jnp.isfinite(means), "`means` must be finite everywhere.")
-
-
-def _like(means: Array, value: AnyArray) -> Array:
-    return jnp.asarray(value).astype(means.dtype)
-
-
-def _broadcast(value: Array, shape: tuple[int, ...], name: str) -> Array:
-    """Repeat `value` along the component axis until it has `shape`."""
-    if value.shape == shape:
-        return value
-    if value.shape not in ((), shape[1:]):
-        raise ValueError(
-            f"`{name}` has shape {value.shape}; it must be {shape}, or {shape[1:]} for "
-            f"one value that all components share."
-        )
-    return jnp.broadcast_to(
-        value.reshape((1,) * (len(shape) - value.ndim) + value.shape), shape
-    )
-
-
 def _mixture(
     means: Float[Array, "k d"],
     covariance: AbstractCovariance,
     weights: AnyArray | None,
     labels: AnyArray | None,
 ) -> GaussianMixture:
-    count = means.shape[0]
-    weights = jnp.full((count,), 1 / count) if weights is None else weights
-    weights = non_negative("weights")(_like(means, weights))
-    if weights.shape != (count,):
-        raise ValueError(
-            f"`weights` has shape {weights.shape}; it must be ({count},), one "
-            f"probability a component."
-        )
-    message = "`weights` must sum to 1 within 1e-3; divide them by their sum."
-    weights = require(weights, jnp.abs(weights.sum() - 1) <= 1e-3, message)
-    labels = np.arange(count) if labels is None else labels
-    labels, num_labels = check_labels(labels, count)
-    log_weights = jnp.log(weights / weights.sum())
-    return GaussianMixture(means, covariance, log_weights, labels, num_labels)
+    log_weights = checked_weights(means, weights)
+    classes, num_labels = checked_classes(means, labels)
+    return GaussianMixture(means, covariance, log_weights, classes, num_labels)

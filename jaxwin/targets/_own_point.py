@@ -40,7 +40,7 @@ def own_partial(
         ratio = scale * along - 0.5 * scale**2 * square
         ratio = ratio + (block.log_weights - own_log_weight)
         others = jnp.where(block.index() == own_index, -jnp.inf, ratio)
-        return merge(online, partial(block, others))
+        return merge(online, partial(others, block.points, block.one_hot()))
 
     return blocks.fold(step, Online.empty(z.size, blocks.num_labels, z.dtype))
 

@@ -86,7 +86,7 @@ def reduce(target: GaussianMixture) -> Reduction | None:
         spread = np.clip(eigenvalues, 0, None) + floor[:, None]
         reduced = Full(jnp.asarray(vectors, dtype), jnp.asarray(spread, dtype))
     else:
-        reduced = Isotropic(covariance.variances, basis.shape[1])
+        reduced = Isotropic(covariance.variances[:1], basis.shape[1], len(means))
     law = GaussianMixture(
         inner, reduced, target.log_weights, target.labels, target.num_labels
     )
