@@ -31,6 +31,8 @@ from jaxwin.scores import ExactScore
 from jaxwin.targets import GaussianMixture
 
 B, D, BLOCK = 4096, 1024, 128
+# In a few dimensions a larger block fills the cache.
+SMALL_BLOCK = 1024
 OU = OrnsteinUhlenbeck()
 KEY = jr.key(0)
 
@@ -176,13 +178,13 @@ def main() -> None:
 
 def reduced(score: ExactScore, times: jax.Array) -> Callable:
     """Euler-Maruyama in the subspace of the means, the endpoints lifted."""
-    scheme = reduce_scheme(EulerMaruyama(), score, times)
+    scheme, size = reduce_scheme(EulerMaruyama(), score, times), SMALL_BLOCK
     assert scheme is not None
 
     def block(scheme, times, key, xs, first):
         y = jax.vmap(scheme.inside)(xs)
         y = sample_block(EulerMaruyama(), scheme.score, y, times, key, first)
-        pairs = first // 2 + jnp.arange(BLOCK // 2, dtype=jnp.int32)
+        pairs = first // 2 + jnp.arange(size // 2, dtype=jnp.int32)
         shape = times.size - 1, 1, D, jnp.float32
         made = jax.vmap(lambda p: pair_uniforms(key, p, *shape)[0])(pairs)
         even, odd = pair_normals(made)
@@ -191,8 +193,8 @@ def reduced(score: ExactScore, times: jax.Array) -> Callable:
 
     @eqx.filter_jit
     def run(scheme, times, xs, key):
-        cut = xs.reshape(-1, BLOCK, D)
-        first = BLOCK * jnp.arange(len(cut), dtype=jnp.int32)
+        cut = xs.reshape(-1, size, D)
+        first = size * jnp.arange(len(cut), dtype=jnp.int32)
         return jax.lax.map(lambda a: block(scheme, times, key, *a), (cut, first))
 
     return lambda xs, key: run(scheme, times, xs, key)
