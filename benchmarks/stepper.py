@@ -32,7 +32,7 @@ from jaxwin.targets import GaussianMixture
 
 B, D, BLOCK = 4096, 1024, 128
 # In a few dimensions a larger block fills the cache.
-SMALL_BLOCK = 1024
+SMALL_BLOCK = 512
 OU = OrnsteinUhlenbeck()
 KEY = jr.key(0)
 

@@ -58,7 +58,7 @@ def simulate(
     lift: bool | None = None,
     start: Start | None = None,
     reduce: bool = True,
-    block_size: int = 128,
+    block_size: int | None = None,
     **options: Any,
 ) -> Simulation:
     """Average an observable of the endpoints of a backward run.
@@ -81,7 +81,8 @@ def simulate(
         start: `start(key)`, a point at times[0]; drawn from the exact law there if left
             out, for a target that can be sampled.
         reduce: Whether to reduce where that is possible; a `start` of your own is not.
-        block_size: Replicas at once, even: a block of 128 x 1024 floats fits a cache.
+        block_size: Replicas at once, even. Left out, 2^17 floats of state, which fit a
+            cache, and 128 to 512 replicas.
         options: Those of `execution.run` (progress, checkpoints, ...).
 
     Raises:
@@ -91,8 +92,9 @@ def simulate(
     lift = observable is not labels if lift is None else lift
     scheme = reduce_scheme(step, score, times) if reduce and start is None else None
     replica = _Backward(step, score, times, scheme, observable, start, lift)
-    estimate = run(replica, num_replicas, key, block_size=block_size, **options)
     point = jax.eval_shape(replica.start_point, key)
+    size = block_size or min(max(2**17 // point.size, 128), 512) // 2 * 2
+    estimate = run(replica, num_replicas, key, block_size=size, **options)
     return Simulation(
         estimate=estimate,
         dimension=point.size,
