@@ -38,6 +38,7 @@ def test_labels_of_reduced_and_full_runs():
 
 def second_moments(score, x, t):
     """Projections on a mean, and on a direction outside the means."""
+    assert score.target.dimension == x.size
     outside = x @ jnp.asarray(OUTSIDE)
     along = x @ jnp.asarray(MEANS[0])
     return jnp.stack([along, along**2, outside, outside**2, x @ x])
