@@ -157,6 +157,21 @@ def checkpoint(
             kept.save()
 
 
+def remove_runs(folder: PathLike) -> None:
+    """Remove the runs in a folder, and the folder if nothing else is in it.
+
+    Raises:
+        BadInput: Another process is at one of them.
+    """
+    place = Path(folder)
+    for path in place.glob("*"):
+        if is_ours(path):
+            with locked(path):
+                shutil.rmtree(path)
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
 def block_files(folder: Path) -> list[Path]:
     """Files of blocks in the order of their blocks."""
     return sorted(folder.glob(f"*{_SUFFIX}"))
