@@ -327,13 +327,12 @@ def _stages(quiet: bool, resume: bool) -> Iterator:
 
         def show(status: "Status") -> None:
             bars.start()
-            left = timedelta(seconds=math.ceil(status.remaining))
             reading = f"{status.mean:.3f} ± {status.stderr:.1g}"
+            if status.rate:  # none yet where all blocks were there
+                left = timedelta(seconds=math.ceil(status.remaining))
+                reading = f"{status.rate:,.0f}/s, {left} left, {reading}"
             bars.update(
-                task,
-                completed=status.done,
-                total=status.total,
-                reading=f"{status.rate:,.0f}/s, {left} left, {reading}",
+                task, completed=status.done, total=status.total, reading=reading
             )
 
         return show
@@ -341,5 +340,5 @@ def _stages(quiet: bool, resume: bool) -> Iterator:
     try:
         yield stage
     finally:
-        if bars.tasks:
+        if bars.live.is_started:
             bars.stop()

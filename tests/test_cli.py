@@ -1,5 +1,6 @@
 """The command line: bad input gets one line and exit code 2, and leaves nothing."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -201,13 +202,17 @@ def test_folder_is_whole(finished):
     assert [path.name for path in folder.iterdir() if path.name[0] == "."] == []
 
 
-def test_command_and_call_give_the_same_numbers(finished):
+@pytest.fixture(scope="module")
+def called() -> dict[str, Any]:
+    """The summary of the same diagnosis from Python, in float64."""
     from jaxwin import report
 
+    return report.summary(report.diagnose(CLUSTERS, LABELS, quick=True, seed=3))
+
+
+def test_command_and_call_give_the_same_numbers(finished, called):
     _, run, _ = finished
-    found = json.loads(run.stdout)
-    diagnosis = report.diagnose(CLUSTERS, LABELS, quick=True, seed=3)
-    expected = report.summary(diagnosis)
+    found, expected = json.loads(run.stdout), called
     for key in ("t_half", "t_rest", "t_log2", "t_gauss", "t_phi_all"):
         assert found[key]["value"] == pytest.approx(expected[key]["value"], abs=0.02)
     assert found["t_S"]["mean"]["value"] == pytest.approx(
@@ -233,7 +238,38 @@ def test_interrupt_is_one_line_and_leaves_nothing(capsys, monkeypatch):
     assert list(Path().iterdir()) == []
 
 
-def test_interrupted_run_resumes_to_the_same_numbers(finished, tmp_path):
+def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch):
+    @contextlib.contextmanager
+    def impatient(quiet, resume):
+        def stage(name):
+            def show(status):
+                if name == "collapse" and status.done > 1000:
+                    raise KeyboardInterrupt
+
+            return show
+
+        yield stage
+
+    np.savez("data.npz", x=CLUSTERS, y=LABELS)
+    command = ["report", "data.npz", "--quick", "--seed", "3", "--json", "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_stages", impatient)
+        assert cli.main(command) == 130
+    parts = sorted(Path(".jaxwin-report.blocks").iterdir())
+    assert [part.name for part in parts] == ["class-agreement", "collapse"]
+    assert not Path("jaxwin-report").exists()
+    capsys.readouterr()
+    assert cli.main([*command, "--resume"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {**found, "name": called["name"]} == called
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "data.npz",
+        "jaxwin-report",
+    ]
+
+
+@pytest.mark.slow
+def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
     _, run, cache = finished
     process = started(tmp_path, cache)
     blocks = tmp_path / ".jaxwin-report.blocks"
@@ -302,7 +338,9 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
     assert capsys.readouterr().out == "No runs here.\n"
     stopped(Path("a"))
     stopped(Path(".b.blocks/first"), 3)
-    run_blocks(eqx.Partial(lambda k, i: i.astype(float) / 63), 64, jr.key(0), folder="c")
+    run_blocks(
+        eqx.Partial(lambda k, i: i.astype(float) / 63), 64, jr.key(0), folder="c"
+    )
     shutil.copytree("a", "damaged")
     for path in Path("damaged").glob("*.blocks"):
         path.write_bytes(path.read_bytes()[:-1])
