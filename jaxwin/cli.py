@@ -4,12 +4,19 @@ import contextlib
 import dataclasses
 import io as text
 import json
+import math
+import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+
+# A program from the cache is announced as made for another machine, for features that
+# are hints to the compiler and no instructions; a failure of XLA raises all the same.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import jax
 import tyro
@@ -19,13 +26,15 @@ from rich.progress import (
     Progress,
     TaskProgressColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
+from rich.text import Text
 
 from jaxwin._checks import BadInput
 
 if TYPE_CHECKING:
     from jaxwin.datasets import Data
+    from jaxwin.execution import Status
+    from jaxwin.report import Diagnosis
 
 Arg = tyro.conf.arg
 
@@ -42,13 +51,21 @@ class Common:
     """Float type; auto is float64 on a CPU and float32 on an accelerator."""
     quick: bool = False
     """Coarser, in at most a minute on two cores."""
+    until_stderr: Annotated[float | None, Arg(metavar="ERROR")] = None
+    """Measure until the curves' standard errors are below this."""
+    resume: bool = False
+    """Go on from the finished blocks of a run that was stopped."""
+    no_cache: bool = False
+    """Compile afresh; otherwise programs are kept in your cache folder."""
     quiet: bool = False
     """No progress."""
     json: bool = False
     """Print the summary as JSON on standard output, and nothing else there."""
 
-    def set_precision(self) -> None:
-        """Choose the float type before the first array is made."""
+    def configure(self) -> None:
+        """Choose float type and cache of programs before the first array is made."""
+        if not self.no_cache:
+            _keep_programs()
         on_cpu = jax.default_backend() == "cpu"
         wide = on_cpu if self.precision == "auto" else self.precision == "float64"
         jax.config.update("jax_enable_x64", wide)
@@ -77,13 +94,15 @@ class Report(Common):
     def run(self) -> None:
         """Diagnose, save the folder, print the table or the summary."""
         from jaxwin._files import check_place
+        from jaxwin.execution import remove_runs
         from jaxwin.report import diagnose, summary, terminal_table, write
 
-        self.set_precision()
+        self.configure()
         place = self.out or "jaxwin-report"
-        check_place(place, "--out")
+        target = check_place(place, "--out")
+        blocks = target.with_name(f".{target.name}.blocks")
         data = self._data()
-        with _stages(self.quiet) as stage:
+        with _stages(self.quiet, self.resume) as stage:
             diagnosis = diagnose(
                 data,
                 classes=self.classes,
@@ -91,14 +110,33 @@ class Report(Common):
                 normalize=None if self.normalize == "auto" else self.normalize,
                 seed=self.seed,
                 quick=self.quick,
+                until_stderr=self.until_stderr,
+                folder=blocks,
+                resume=self.resume,
                 stage=stage,
             )
         write(diagnosis, place, command=_command_line())
+        remove_runs(blocks)
+        self._tell_reached(diagnosis)
         if self.json:
             print(json.dumps(summary(diagnosis), indent=2, allow_nan=False))
             return
         Console().print(terminal_table(diagnosis))
         print(f"Read {Path(place) / 'index.html'}")
+
+    def _tell_reached(self, diagnosis: "Diagnosis") -> None:
+        """Say so where the errors asked for would have taken too long."""
+        curves = diagnosis.collapse, diagnosis.agreement
+        worst = max(
+            curves[0].own_weight_stderr.max(),
+            0.0 if curves[1] is None else curves[1].stderr.max(),
+        )
+        if self.until_stderr is not None and worst >= self.until_stderr:
+            print(
+                f"jaxwin: --until-stderr {self.until_stderr:g} was not reached: "
+                f"{worst:.2g} after {curves[0].count} noised points.",
+                file=sys.stderr,
+            )
 
     def _data(self) -> "Data":
         """The digits, or the arrays of a file; `--x FILE` is understood too."""
@@ -118,7 +156,72 @@ class Report(Common):
         return digits()
 
 
-COMMANDS = {"report": Report}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Runs:
+    """List the results in a folder and the runs that were stopped or are under way."""
+
+    folder: Annotated[str, tyro.conf.Positional, Arg(metavar="[FOLDER]")] = "."
+    """Where to look; here if left out."""
+    json: bool = False
+    """Print the list as JSON."""
+
+    def run(self) -> None:
+        """Print one line a run."""
+        from rich.table import Table
+
+        from jaxwin.execution import runs
+
+        found = runs(self.folder)
+        if self.json:
+            entries = [
+                dataclasses.asdict(run) | {"path": str(run.path)} for run in found
+            ]
+            print(json.dumps(entries, indent=2))
+            return
+        table = Table(
+            "run", "state", "replicas", "estimate known worst so far", box=None
+        )
+        for run in found:
+            done = "" if run.total is None else f"{run.done} of {run.total}"
+            reading = "" if run.mean is None else f"{run.mean:.4g} ± {run.stderr:.2g}"
+            table.add_row(Text(str(run.path)), run.state, done, reading)
+        Console().print(table if found else "No runs here.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Info:
+    """Devices and versions, what this machine reaches, and flags worth setting."""
+
+    json: bool = False
+    """Print it as JSON."""
+
+    def run(self) -> None:
+        """Measure for some seconds and print."""
+        from jaxwin.execution import info
+
+        found = info()
+        if self.json:
+            print(json.dumps(dataclasses.asdict(found), indent=2))
+            return
+        devices = ", ".join(
+            f"{count} x {kind}" for kind, count in found.devices.items()
+        )
+        print(f"devices   {devices}; {found.cores} CPU cores")
+        print("versions  " + ", ".join(f"{k} {v}" for k, v in found.versions.items()))
+        print("reached by one device in float32, now:")
+        for key, (what, unit) in _CEILINGS.items():
+            print(f"  {what:28} {found.ceilings[key]:8.3g} {unit}")
+        for flag, is_set in found.flags.items():
+            print(f"XLA_FLAGS {flag}  ({'set' if is_set else 'worth setting'})")
+
+
+_CEILINGS = {
+    "matrix_product_gflops": ("matrix product", "GFLOP/s"),
+    "exponentials_g": ("exponentials", "10^9/s"),
+    "normals_g": ("normal random numbers", "10^9/s"),
+}
+Command = Report | Runs | Info
+COMMANDS = {"report": Report, "runs": Runs, "info": Info}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,7 +240,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"jaxwin: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("jaxwin: interrupted; nothing was written.", file=sys.stderr)
+        print(
+            "jaxwin: interrupted; no result was written; --resume goes on from what is "
+            "finished.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -147,7 +254,7 @@ def run() -> None:
     sys.exit(main())
 
 
-def _parse(argv: Sequence[str]) -> Report:
+def _parse(argv: Sequence[str]) -> Command:
     """The command; a mistake of the line is one line, not a box."""
     errors = text.StringIO()
     try:
@@ -184,27 +291,54 @@ def _last_part(word: str) -> str:
     return Path(word).name if Path(word).exists() else word
 
 
+def _keep_programs() -> None:
+    """Keep compiled programs in the user's cache folder, unless JAX was told where."""
+    from platformdirs import user_cache_path
+
+    from jaxwin._files import sha256
+    from jaxwin.execution import cpu_features
+
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        # Machines that share a home may not run each other's programs.
+        machine = sha256(" ".join(sorted(cpu_features())).encode())[:16]
+        place = user_cache_path("jaxwin", appauthor=False) / "programs" / machine
+        jax.config.update("jax_compilation_cache_dir", str(place))
+    # Many small programs: by default only those that compile for a second are kept.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @contextlib.contextmanager
-def _stages(quiet: bool) -> Iterator:
+def _stages(quiet: bool, resume: bool) -> Iterator:
     """A function from the name of a stage to its progress callback."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[reading]}"),
     )
     bars = Progress(*columns, console=Console(stderr=True, quiet=quiet))
 
-    def stage(name: str):
-        # Nothing is shown before the first stage: by then the input is validated.
-        bars.start()
-        task = bars.add_task(name, total=None)
-        return lambda status: bars.update(
-            task, completed=status.done, total=status.total
-        )
+    def stage(name: str) -> Callable[["Status"], None]:
+        # Nothing is shown before the input is validated: kept blocks by the first call.
+        if not resume:
+            bars.start()
+        task = bars.add_task(name, total=None, reading="")
+
+        def show(status: "Status") -> None:
+            bars.start()
+            reading = f"{status.mean:.3f} ± {status.stderr:.1g}"
+            if status.rate:  # none yet where all blocks were there
+                left = timedelta(seconds=math.ceil(status.remaining))
+                reading = f"{status.rate:,.0f}/s, {left} left, {reading}"
+            bars.update(
+                task, completed=status.done, total=status.total, reading=reading
+            )
+
+        return show
 
     try:
         yield stage
     finally:
-        if bars.tasks:
+        if bars.live.is_started:
             bars.stop()

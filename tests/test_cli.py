@@ -1,22 +1,33 @@
 """The command line: bad input gets one line and exit code 2, and leaves nothing."""
 
+import contextlib
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
 import numpy as np
 import pytest
 
 from jaxwin import cli
-from jaxwin.execution import Status
+from jaxwin._files import locked
+from jaxwin.execution import Status, _info, run as run_blocks
 
 GENERATOR = np.random.default_rng(0)
 POINTS = GENERATOR.normal(size=(40, 3))
 LABELS = np.arange(40) % 2
 # Points of two clusters, small enough for a whole run in seconds.
 CLUSTERS = POINTS + 4.0 * LABELS[:, None]
+KEEP_PROGRAMS = cli._keep_programs
 PROGRAM = [sys.executable, "-c", "from jaxwin.cli import run; run()"]
 
 
@@ -24,6 +35,8 @@ PROGRAM = [sys.executable, "-c", "from jaxwin.cli import run; run()"]
 def _inside(tmp_path, monkeypatch):
     """Run in an empty folder, where `jaxwin-report` would be made."""
     monkeypatch.chdir(tmp_path)
+    # The configuration of this process is not for a command to change.
+    monkeypatch.setattr(cli, "_keep_programs", lambda: None)
 
 
 def refused(capsys, *argv: str) -> str:
@@ -108,6 +121,9 @@ def test_ragged(capsys):
         (["--seed", "-1"], "`seed` is -1"),
         (["--seed", "4294967296"], "`seed` is 4294967296"),
         (["--precision", "float16"], "float16"),
+        (["--until-stderr", "soon"], "soon"),
+        (["--until-stderr", "0"], "`until_stderr` is 0"),
+        (["--until-stderr", "nan"], "`until_stderr` is nan"),
         (["--out", "file/below"], "out"),
         (["--out", "theirs"], "theirs"),
         (["--nonsense"], "--nonsense"),
@@ -134,23 +150,40 @@ def test_version(capsys):
     assert capsys.readouterr().out == "jaxwin 0.1.0\n"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A whole run in a process of its own, at float32, with JSON on its output.
+ARGV = "report data.npz --classes 0,1 --quick --json --precision float32 --seed 3"
+
+
+def started(folder: Path, cache: Path, *more: str) -> subprocess.Popen:
+    """The command in a process of its own, at float32.
 
     The offset of the data, which float32 cannot hold, must not matter.
     """
-    folder = tmp_path_factory.mktemp("run")
     np.savez(folder / "data.npz", x=CLUSTERS + 1e9, y=LABELS)
-    argv = "report data.npz --classes 0,1 --quick --json --precision float32 --seed 3"
-    run = subprocess.run(
-        [*PROGRAM, *argv.split()], cwd=folder, capture_output=True, text=True
+    environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+    # JAX has set it in this process.
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    return subprocess.Popen(
+        [*PROGRAM, *ARGV.split(), *more],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    return folder, run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run: its folder, what it printed, and its cache of programs."""
+    folder, cache = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("cache")
+    process = started(folder, cache)
+    out, err = process.communicate()
+    run = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return folder, run, cache
 
 
 def test_json_is_all_of_standard_output(finished):
-    folder, run = finished
+    folder, run, _ = finished
     assert run.returncode == 0, run.stderr
     summary = json.loads(run.stdout)
     assert summary == json.loads((folder / "jaxwin-report/summary.json").read_text())
@@ -160,7 +193,7 @@ def test_json_is_all_of_standard_output(finished):
 
 
 def test_folder_is_whole(finished):
-    folder, _ = finished
+    folder, *_ = finished
     names = {path.name for path in (folder / "jaxwin-report").iterdir()}
     files = {"index.html", "results.nc", "summary.json", "jaxwin.json"}
     assert names == files | {"figures"}
@@ -169,14 +202,17 @@ def test_folder_is_whole(finished):
     assert [path.name for path in folder.iterdir() if path.name[0] == "."] == []
 
 
-def test_command_and_call_give_the_same_numbers(finished):
+@pytest.fixture(scope="module")
+def called() -> dict[str, Any]:
+    """The summary of the same diagnosis from Python, in float64."""
     from jaxwin import report
 
-    folder, run = finished
-    del folder
-    found = json.loads(run.stdout)
-    diagnosis = report.diagnose(CLUSTERS, LABELS, quick=True, seed=3)
-    expected = report.summary(diagnosis)
+    return report.summary(report.diagnose(CLUSTERS, LABELS, quick=True, seed=3))
+
+
+def test_command_and_call_give_the_same_numbers(finished, called):
+    _, run, _ = finished
+    found, expected = json.loads(run.stdout), called
     for key in ("t_half", "t_rest", "t_log2", "t_gauss", "t_phi_all"):
         assert found[key]["value"] == pytest.approx(expected[key]["value"], abs=0.02)
     assert found["t_S"]["mean"]["value"] == pytest.approx(
@@ -195,5 +231,156 @@ def test_interrupt_is_one_line_and_leaves_nothing(capsys, monkeypatch):
     assert cli.main(["report", "--quiet"]) == 130
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err == "jaxwin: interrupted; nothing was written.\n"
+    assert shown.err == (
+        "jaxwin: interrupted; no result was written; --resume goes on from what is "
+        "finished.\n"
+    )
     assert list(Path().iterdir()) == []
+
+
+def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch):
+    @contextlib.contextmanager
+    def impatient(quiet, resume):
+        def stage(name):
+            def show(status):
+                if name == "collapse" and status.done > 1000:
+                    raise KeyboardInterrupt
+
+            return show
+
+        yield stage
+
+    np.savez("data.npz", x=CLUSTERS, y=LABELS)
+    command = ["report", "data.npz", "--quick", "--seed", "3", "--json", "--quiet"]
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_stages", impatient)
+        assert cli.main(command) == 130
+    parts = sorted(Path(".jaxwin-report.blocks").iterdir())
+    assert [part.name for part in parts] == ["class-agreement", "collapse"]
+    assert not Path("jaxwin-report").exists()
+    capsys.readouterr()
+    assert cli.main([*command, "--resume"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {**found, "name": called["name"]} == called
+    assert sorted(path.name for path in Path().iterdir()) == [
+        "data.npz",
+        "jaxwin-report",
+    ]
+
+
+@pytest.mark.slow
+def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
+    _, run, cache = finished
+    process = started(tmp_path, cache)
+    blocks = tmp_path / ".jaxwin-report.blocks"
+    while not list(blocks.glob("*/*.blocks")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.endswith("--resume goes on from what is finished.\n")
+    assert not (tmp_path / "jaxwin-report").exists()
+    assert list(blocks.glob("*/*.blocks")) != []
+    process = started(tmp_path, cache, "--resume")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert json.loads(out) == json.loads(run.stdout)
+    assert not blocks.exists()
+
+
+def test_programs_are_kept_in_the_cache_folder_of_the_user(finished, monkeypatch):
+    _, run, cache = finished
+    # XLA's false alarms about programs from the cache are not shown.
+    assert "cpu_aot_loader" not in run.stderr
+    assert len(list((cache / "jaxwin" / "programs").glob("*/*"))) > 10
+    set_to = {}
+    monkeypatch.setattr(jax.config, "update", set_to.__setitem__)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    KEEP_PROGRAMS()
+    (machine,) = (cache / "jaxwin" / "programs").iterdir()
+    assert set_to["jax_compilation_cache_dir"] == str(machine)
+    set_to.clear()
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+    KEEP_PROGRAMS()
+    assert "jax_compilation_cache_dir" not in set_to
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_cache_can_be_switched_off(monkeypatch, off):
+    asked = []
+    monkeypatch.setattr(cli, "_keep_programs", lambda: asked.append(True))
+    cli.Report(no_cache=off).configure()
+    assert asked == ([] if off else [True])
+
+
+def stopped(place: Path, limit: int = 40) -> None:
+    """A run of 64 replicas that was stopped by its replica `limit`."""
+
+    def broken(limit, key, i):
+        return jnp.where(i < limit, 0.5 + 0 * jr.normal(key), jnp.nan)
+
+    function = eqx.Partial(broken, jnp.asarray(limit))
+    with pytest.raises(FloatingPointError):
+        run_blocks(function, 64, jr.key(0), block_size=8, folder=place)
+
+
+def test_resuming_with_other_data_is_one_line(capsys):
+    np.savez("data.npz", x=CLUSTERS, y=LABELS)
+    stopped(Path(".jaxwin-report.blocks/class-agreement"))
+    line = refused(capsys, "report", "data.npz", "--quick", "--resume")
+    assert "another configuration" in line
+    assert "start afresh" in line
+
+
+def test_runs_are_listed_with_state_and_estimate(capsys):
+    assert cli.main(["runs"]) == 0
+    assert capsys.readouterr().out == "No runs here.\n"
+    stopped(Path("a"))
+    stopped(Path(".b.blocks/first"), 3)
+    run_blocks(
+        eqx.Partial(lambda k, i: i.astype(float) / 63), 64, jr.key(0), folder="c"
+    )
+    shutil.copytree("a", "damaged")
+    for path in Path("damaged").glob("*.blocks"):
+        path.write_bytes(path.read_bytes()[:-1])
+    Path("theirs").mkdir()
+    with locked("a"):
+        assert cli.main(["runs", "--json"]) == 0
+    found = {Path(run["path"]).name: run for run in json.loads(capsys.readouterr().out)}
+    assert {name: run["state"] for name, run in found.items()} == {
+        "a": "running",
+        "first": "stopped",
+        "c": "finished",
+        "damaged": "damaged",
+    }
+    told = ("done", "total", "mean", "stderr")
+    assert [found["a"][key] for key in told] == [40, 64, 0.5, 0]
+    assert found["first"]["done"] == 0
+    assert found["c"]["mean"] == pytest.approx(0.5)
+    assert cli.main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 5
+    assert "40 of 64" in lines[2]
+    assert "stopped" in lines[2]
+    assert "places" in refused(capsys, "runs", "no places")
+
+
+def test_info(capsys, monkeypatch):
+    monkeypatch.setattr(_info, "_SECONDS", 0.0)
+    monkeypatch.setattr(_info, "cpu_features", lambda: {"avx512f"})
+    width = "--xla_cpu_prefer_vector_width=512"
+    monkeypatch.setenv("XLA_FLAGS", width)
+    assert cli.main(["info", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["devices"] == {"cpu cpu": 4}
+    assert found["versions"]["jax"] == jax.__version__
+    assert all(rate > 0 for rate in found["ceilings"].values())
+    assert found["flags"][width] is True
+    cores = len(os.sched_getaffinity(0))
+    count = f"--xla_force_host_platform_device_count={cores}"
+    assert found["flags"].get(count, False) is False
+    assert cli.main(["info"]) == 0
+    shown = capsys.readouterr().out
+    assert f"XLA_FLAGS {width}  (set)" in shown
+    assert "matrix product" in shown

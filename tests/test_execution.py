@@ -1,5 +1,7 @@
 """Blocks of replicas: averages, errors, bits, recompilation, NaN, progress."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -206,3 +208,62 @@ def test_float32_replicas_are_merged_in_float64():
 def test_bad_numbers_are_named(count, block_size, message):
     with pytest.raises(ValueError, match=message):
         run(REPLICA, count, KEY, block_size=block_size)
+
+
+def uniform(key, replica):
+    """Standard deviations 0.29 and 2.9."""
+    u = jr.uniform(jr.fold_in(key, replica))
+    return u, 10 * u[None]
+
+
+UNIFORM = eqx.Partial(uniform)
+
+
+def test_run_stops_where_errors_are_small_after_a_power_of_two():
+    whole = run(UNIFORM, 1024, KEY, block_size=8)
+    errors = {
+        n: run(UNIFORM, 8 * n, KEY, block_size=8).stderr[1][0]
+        for n in (2, 4, 8, 16, 32)
+    }
+    for until in (0.6, 0.3, 0.2):
+        found = run(UNIFORM, 1024, KEY, block_size=8, until_stderr=until)
+        first = min(n for n, error in errors.items() if error < until)
+        assert found.count == 8 * first
+        assert found.stderr[1][0] < until
+        start = whole.block_means[1][:first]
+        np.testing.assert_array_equal(found.block_means[1], start)
+
+
+def test_run_watches_what_it_is_told_to():
+    looked: dict[str, Any] = dict(block_size=8, until_stderr=0.1)
+    assert run(UNIFORM, 4096, KEY, **looked).count == 1024
+    assert run(UNIFORM, 4096, KEY, watch=lambda x: x[0], **looked).count == 16
+    late = run(UNIFORM, 4096, KEY, watch=lambda x: x[0], min_blocks=9, **looked)
+    assert late.count == 128
+    # Never reached: all replicas.
+    assert run(UNIFORM, 50, KEY, block_size=8, until_stderr=1e-9).count == 50
+
+
+def test_stopping_does_not_depend_on_devices_and_cuts(tmp_path):
+    looked: dict[str, Any] = dict(block_size=8, until_stderr=0.3)
+    whole = run(UNIFORM, 1000, KEY, **looked)
+    one = run(UNIFORM, 1000, KEY, devices=jax.local_devices()[:1], **looked)
+    # More blocks than needed are there already: the same stop.
+    run(UNIFORM, 800, KEY, block_size=8, folder=tmp_path / "run")
+    resumed = run(UNIFORM, 1000, KEY, folder=tmp_path / "run", resume=True, **looked)
+    assert eqx.tree_equal(whole, one)
+    assert eqx.tree_equal(whole, resumed)
+
+
+def test_status_tells_rate_remaining_time_and_estimate():
+    seen = []
+    found = run(UNIFORM, 64, KEY, block_size=8, progress=seen.append)
+    assert [status.done for status in seen] == list(range(8, 65, 8))
+    for status in seen:
+        assert status.total == 64
+        left = (64 - status.done) / status.rate
+        np.testing.assert_allclose(status.remaining, left)
+    # The second part is known ten times worse.
+    assert seen[-1].mean == found.mean[1][0]
+    assert seen[-1].stderr == found.stderr[1][0]
+    assert seen[-1].remaining == 0

@@ -116,7 +116,7 @@ class Checkpoint:
                 raise _refusal(path, f"is not preceded by block {len(blocks)}")
             half = len(leaves) // 2
             for i in range(len(leaves[0])):
-                pick = lambda some, i=i: [leaf[i] for leaf in some]
+                pick = lambda some, i=i: [np.asarray(leaf[i]) for leaf in some]
                 mean = jax.tree.unflatten(self._treedef, pick(leaves[:half]))
                 square = jax.tree.unflatten(self._treedef, pick(leaves[half:]))
                 blocks.append((mean, square))
@@ -157,6 +157,21 @@ def checkpoint(
             kept.save()
 
 
+def remove_runs(folder: PathLike) -> None:
+    """Remove the runs in a folder, and the folder if nothing else is in it.
+
+    Raises:
+        BadInput: Another process is at one of them.
+    """
+    place = Path(folder)
+    for path in place.glob("*"):
+        if is_ours(path):
+            with locked(path):
+                shutil.rmtree(path)
+    with contextlib.suppress(OSError):
+        place.rmdir()
+
+
 def block_files(folder: Path) -> list[Path]:
     """Files of blocks in the order of their blocks."""
     return sorted(folder.glob(f"*{_SUFFIX}"))
@@ -177,7 +192,7 @@ def read_blocks(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
         raise _refusal(path, f"is of format {number}, this version reads {FORMAT}")
     if length.isdecimal() and len(data) < int(length):
         raise _refusal(path, f"is truncated: {len(data)} of {length} bytes are left")
-    if sha256(data) != digest:
+    if length != str(len(data)) or digest != sha256(data):
         raise _refusal(path, "is altered: its checksum does not fit")
     with np.load(io.BytesIO(data), allow_pickle=False) as archive:
         leaves = [archive[f"arr_{i}"] for i in range(len(archive.files) - 1)]

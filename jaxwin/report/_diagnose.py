@@ -23,7 +23,7 @@ from jaxwin.datasets import (
     scale,
     select,
 )
-from jaxwin.execution import Progress
+from jaxwin.execution import Progress, remove_runs
 from jaxwin.io import field
 from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.targets import Empirical
@@ -109,6 +109,8 @@ def diagnose(
     """
     if not 0 <= seed < 2**32:
         raise BadInput(f"`seed` is {seed}; it must lie between 0 and 2^32 - 1.")
+    if until_stderr is not None and not until_stderr > 0:
+        raise BadInput(f"`until_stderr` is {until_stderr}; it must be positive.")
     if not isinstance(points, Data):
         points = from_arrays(points, labels)
     data = select(points, classes, num_points, seed)
@@ -137,6 +139,8 @@ def diagnose(
             "progress": stage(name) if stage is not None else None,
         }
 
+    if folder is not None and not resume:
+        remove_runs(folder)
     label_key, point_key = jr.split(jr.key(seed))
     spectrum = speciation.spectrum(law, NUM_EIGENVALUES)
     agreement = None
