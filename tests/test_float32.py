@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxwin._streaming import ROUNDING
 from jaxwin.targets import AbstractLabelledTarget, Empirical, GaussianMixture, reduce
 
 SIGMAS = [1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3]
@@ -163,6 +164,7 @@ def low_rank(rng, sigma, *, k, d, floor, size, offset=0.0) -> Row:
 ROWS: dict[str, tuple[Callable[..., Row], dict[str, Any]]] = {
     "points, 64 in 784": (point_masses, dict(k=64, d=784)),
     "points at 100": (point_masses, dict(k=64, d=784, offset=100.0)),
+    "64 in 256": (point_masses, dict(k=64, d=256)),
     "2 in 1024": (point_masses, dict(k=2, d=1024)),
     "64 in 256 at 100": (point_masses, dict(k=64, d=256, offset=100.0)),
     "4096 in 784 at 0.5": (point_masses, dict(k=4096, d=784, offset=0.5)),
@@ -239,6 +241,27 @@ def test_responsibilities(name):
             contested += second > 0.01
     # The test says nothing unless components compete.
     assert contested >= 3
+
+
+@pytest.mark.f32
+@pytest.mark.usefixtures("_single")
+@pytest.mark.parametrize(
+    "name", ["points, 64 in 784", "64 in 256 at 100", "data, 64 in 784", "data at 100"]
+)
+def test_responsibilities_at_the_edge_of_the_plain_form(name):
+    """At the smallest noise at which log-weights about the centre are kept."""
+    build, sizes = ROWS[name]
+    rng = np.random.default_rng(4)
+    limit = 0.95 * ROUNDING["float32"] / np.finfo(np.float32).eps
+    means = build(rng, 1.0, **sizes).means.astype(np.float64)
+    radius = np.sqrt(np.sum((means - means.mean(0)) ** 2, axis=1).max())
+    sigma = 1.2 * ALPHA * radius / np.sqrt(limit)
+    row = build(rng, sigma, **sizes)
+    clean = row.means[rng.integers(64, size=12)]
+    xs = ALPHA * clean + sigma * rng.normal(size=clean.shape)
+    for error, change, _ in compare(row, xs.astype(np.float32), sigma, rng):
+        assert error <= 1e-5 + 4 * change
+        assert error <= 1e-4
 
 
 own_responsibilities = eqx.filter_jit(

@@ -171,10 +171,12 @@ class AbstractLabelledTarget(AbstractTarget):
         x0, label = self.sample_labelled(data_key)
         z = jr.normal(noise_key, x0.shape, x0.dtype)
 
-        def at(alpha: Array, sigma: Array) -> Array:
+        def at(level: tuple[Array, Array]) -> Array:
+            alpha, sigma = level
             return self.label_log_posterior(alpha * x0 + sigma * z, alpha, sigma)
 
-        return label, jax.vmap(at)(alphas, sigmas)
+        # A batch of noise levels would evaluate every form of the log-weights.
+        return label, jax.lax.map(at, (alphas, sigmas))
 
 
 def refuse_zero_noise(sigma: ScalarLike, what: str) -> None:

@@ -1,45 +1,27 @@
 """A data set as a law: point masses, or a Gaussian kernel about every point."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete, non_negative, require
-from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance, choose
+from jaxwin._numerics import as_float, choose
 from jaxwin._streaming import (
-    Block,
     Blocks,
     Online,
     Posterior,
-    by_form,
-    centred_ratios,
-    draw,
-    finish,
-    log_ratios,
-    merge,
-    nearest,
-    partial,
 )
 from jaxwin._typing import AnyArray, Key, Point, ScalarLike
 from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
 from jaxwin.targets._labels import check_labels, restricted_log_weights
+from jaxwin.targets._noised_points import NoisedPoints
 from jaxwin.targets._own_point import own_partial, own_posterior
 
 # Points a block: large enough for a full-speed matrix product, small enough for cache.
 BLOCK = 256
-
-
-class _Weights(NamedTuple):
-    """Log-weights of a block relative to a unit weight at `reference`."""
-
-    log_ratio: Callable[[Block], Float[Array, " s"]]
-    reference: Point
 
 
 class Empirical(AbstractLabelledTarget):
@@ -147,12 +129,11 @@ class Empirical(AbstractLabelledTarget):
         self, xs: Float[Array, "b d"], alpha: ScalarLike, sigma: ScalarLike
     ) -> Posterior:
         """Evidence, mean, label posterior and purity at a block of points."""
-        return jax.vmap(lambda x: self._posterior(x, alpha, sigma))(xs)
+        return jax.vmap(self._seen(alpha, sigma).posterior)(xs)
 
     def nearest(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """The data point of largest weight at x."""
-        variance = self._variance(alpha, sigma)
-        return nearest(self.blocks, x, alpha, variance, self.centre)
+        return self._seen(alpha, sigma).nearest(x)
 
     def partial(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike, reference: Point
@@ -163,9 +144,7 @@ class Empirical(AbstractLabelledTarget):
         normalises. Points keep their weights: shards are slices of one law, or laws of
         equally many points.
         """
-        variance = self._variance(alpha, sigma)
-        ratio = lambda block: log_ratios(block, x, reference, alpha, variance)
-        return self._sum(_Weights(ratio, reference))
+        return self._seen(alpha, sigma).partial(x, reference)
 
     def finish(
         self,
@@ -176,8 +155,7 @@ class Empirical(AbstractLabelledTarget):
         reference: Point,
     ) -> Posterior:
         """Normalised averages, from those of `partial` about the same reference."""
-        log_kernel = self._log_kernel(x, alpha, sigma, reference, online.top.dtype)
-        return self._with_kernel(finish(online, log_kernel), x, alpha, sigma)
+        return self._seen(alpha, sigma).finish(online, x, reference)
 
     def log_density(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -185,11 +163,11 @@ class Empirical(AbstractLabelledTarget):
         """Log-density of the noised law; point masses need sigma > 0."""
         if not self.smooth:
             refuse_zero_noise(sigma, "a density of point masses")
-        return self._posterior(x, alpha, sigma).log_evidence
+        return self._seen(alpha, sigma).posterior(x).log_evidence
 
     def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """Posterior mean E[x0 | x]."""
-        return self._posterior(x, alpha, sigma).mean
+        return self._seen(alpha, sigma).posterior(x).mean
 
     def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """Score of the noised law.
@@ -198,13 +176,7 @@ class Empirical(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a score")
-
-        def use(weights: _Weights) -> Point:
-            online = self._sum(weights)
-            return online.sum_x / online.mass
-
-        mean = self._weigh(x, alpha, sigma, use)
-        return (alpha * mean - x) / self._variance(alpha, sigma)
+        return self._seen(alpha, sigma).score(x)
 
     def score_jacobian(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -215,7 +187,7 @@ class Empirical(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a score Jacobian")
-        variance = self._variance(alpha, sigma)
+        variance = self._seen(alpha, sigma).variance()
         spread = self._scatter(x, alpha, sigma) * (alpha / variance) ** 2
         return spread - jnp.eye(x.size, dtype=x.dtype) / variance
 
@@ -233,17 +205,16 @@ class Empirical(AbstractLabelledTarget):
             along = jnp.sum(centred * v[None], axis=1)
             return jnp.matmul(weight * along, centred, precision="highest")
 
-        variance = self._variance(alpha, sigma)
-        spread = self._centred_sum(x, alpha, sigma, add, jnp.zeros_like(x))
+        seen = self._seen(alpha, sigma)
+        spread, variance = seen.spread(x, add, jnp.zeros_like(x)), seen.variance()
         return spread * (alpha / variance) ** 2 - v / variance
 
     def posterior_covariance(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, "d d"]:
         """Posterior covariance Cov[x0 | x]: between the points plus within a kernel."""
-        variance = self._variance(alpha, sigma)
-        shrink = 1 - alpha * self._gain(alpha, variance)
-        within = self._kernel_variance(sigma, variance)
+        seen = self._seen(alpha, sigma)
+        shrink, within = 1 - alpha * seen.gain(), seen.kernel_variance()
         between = shrink**2 * self._scatter(x, alpha, sigma)
         return between + within * jnp.eye(x.size, dtype=x.dtype)
 
@@ -251,7 +222,7 @@ class Empirical(AbstractLabelledTarget):
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities of the labels given x; at sigma = 0 the limit."""
-        return self._posterior(x, alpha, sigma).label_log_posterior
+        return self._seen(alpha, sigma).posterior(x).label_log_posterior
 
     def log_label_prior(self) -> Float[Array, " c"]:
         """Log-probabilities of the labels."""
@@ -289,16 +260,11 @@ class Empirical(AbstractLabelledTarget):
     ) -> Point:
         """Exact draw x0 ~ p(x0 | x): one uniform through cumulative weights."""
         uniform = jr.uniform(choice_key, (), x.dtype)
-
-        def use(weights: _Weights) -> Point:
-            return draw(self.blocks, weights.log_ratio, self._sum(weights), uniform)
-
-        point = self._weigh(x, alpha, sigma, use)
+        seen = self._seen(alpha, sigma)
+        point = seen.draw(x, uniform)
         if not self.smooth:
             return point
-        variance = self._variance(alpha, sigma)
-        gain = self._gain(alpha, variance)
-        spread = jnp.sqrt(self._kernel_variance(sigma, variance))
+        gain, spread = seen.gain(), jnp.sqrt(seen.kernel_variance())
         return (1 - alpha * gain) * point + gain * x + spread * z[0]
 
     def restrict(self, mask: Bool[Array, " c"]) -> "Empirical":
@@ -328,7 +294,7 @@ class Empirical(AbstractLabelledTarget):
         The point is alpha a_own + sqrt(v) z, and weights are relative to the own one:
         nothing cancels, whatever sigma is.
         """
-        variance = self._variance(alpha, sigma)
+        variance = self._seen(alpha, sigma).variance()
         return own_partial(self.blocks, index, z, alpha / jnp.sqrt(variance))
 
     def own_log_ratio(
@@ -370,89 +336,16 @@ class Empirical(AbstractLabelledTarget):
     def _own_posterior(
         self, index: Int[Array, ""], z: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Posterior:
-        variance = self._variance(alpha, sigma)
+        seen = self._seen(alpha, sigma)
         online = self.own_partial(index, z, alpha, sigma)
-        posterior, x = own_posterior(self.blocks, online, index, z, alpha, variance)
-        return self._with_kernel(posterior, x, alpha, sigma)
+        args = self.blocks, online, index, z, alpha, seen.variance()
+        posterior, x = own_posterior(*args)
+        return seen.with_kernel(posterior, x)
 
-    def _variance(
-        self, alpha: ScalarLike, sigma: ScalarLike, dtype: jnp.dtype | None = None
-    ) -> Float[Array, ""]:
-        if dtype is not None:
-            alpha, sigma = _cast(alpha, dtype), _cast(sigma, dtype)
-        bandwidth = self.bandwidth if dtype is None else self.bandwidth.astype(dtype)
-        return alpha**2 * bandwidth**2 + channel_variance(sigma)
-
-    def _gain(self, alpha: ScalarLike, variance: Float[Array, ""]) -> Array:
-        return alpha * self.bandwidth**2 / variance
-
-    def _kernel_variance(self, sigma: ScalarLike, variance: Float[Array, ""]) -> Array:
-        """Posterior variance sigma^2 h^2 / v within one kernel."""
-        return as_float(sigma) ** 2 * self.bandwidth**2 / variance
-
-    def _weigh(
-        self,
-        x: Point,
-        alpha: ScalarLike,
-        sigma: ScalarLike,
-        use: Callable[[_Weights], PyTree[Array]],
-    ) -> PyTree[Array]:
-        """What `use` makes of the log-weights, in the form that rounding allows."""
-        variance = self._variance(alpha, sigma)
-
-        def about_centre(dtype: jnp.dtype) -> PyTree[Array]:
-            y, centre = x.astype(dtype), self.centre.astype(dtype)
-            level = _cast(alpha, dtype), self._variance(alpha, sigma, dtype)
-            ratio = lambda block: centred_ratios(block, y, centre, *level)
-            return use(_Weights(ratio, centre))
-
-        def about_nearest() -> PyTree[Array]:
-            near = self.nearest(x, alpha, sigma)
-            ratio = lambda block: log_ratios(block, x, near, alpha, variance)
-            return use(_Weights(ratio, near))
-
-        signal = alpha**2 * self.radius**2 / variance
-        return by_form(signal, x.dtype, about_centre, about_nearest)
-
-    def _sum(self, weights: _Weights) -> Online:
-        dtype, wide = self.centre.dtype, weights.reference.dtype
-        start = Online.empty(self.dimension, self.num_labels, dtype, wide)
-
-        def step(online: Online, block: Block) -> Online:
-            ratio = weights.log_ratio(block)
-            return merge(online, partial(ratio, block.points, block.one_hot()))
-
-        return self.blocks.fold(step, start)
-
-    def _posterior(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Posterior:
-        def use(weights: _Weights) -> Posterior:
-            at = weights.reference
-            log_kernel = self._log_kernel(x, alpha, sigma, at, at.dtype)
-            return finish(self._sum(weights), log_kernel)
-
-        return self._with_kernel(self._weigh(x, alpha, sigma, use), x, alpha, sigma)
-
-    def _log_kernel(
-        self,
-        x: Point,
-        alpha: ScalarLike,
-        sigma: ScalarLike,
-        reference: Point,
-        dtype: jnp.dtype,
-    ) -> Float[Array, ""]:
-        """Log N(x; alpha reference, v I)."""
-        away = x.astype(dtype) - _cast(alpha, dtype) * reference.astype(dtype)
-        variance = self._variance(alpha, sigma, dtype)
-        square = jnp.sum(away**2) / variance
-        return -0.5 * (square + x.size * (LOG_TWO_PI + jnp.log(variance)))
-
-    def _with_kernel(
-        self, data: Posterior, x: Point, alpha: ScalarLike, sigma: ScalarLike
-    ) -> Posterior:
-        """The posterior mean within kernels about the data points."""
-        gain = self._gain(alpha, self._variance(alpha, sigma))
-        mean = (1 - alpha * gain) * data.mean + gain * x
-        return eqx.tree_at(lambda p: p.mean, data, mean)
+    def _seen(self, alpha: ScalarLike, sigma: ScalarLike) -> NoisedPoints:
+        """The data at one noise level."""
+        data = self.blocks, self.centre, self.radius, self.bandwidth
+        return NoisedPoints(*data, alpha, sigma)
 
     def _scatter(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Array:
         """Covariance of the data points under their responsibilities."""
@@ -462,24 +355,4 @@ class Empirical(AbstractLabelledTarget):
             return jnp.matmul(weighted, centred, precision="highest")
 
         zero = jnp.zeros((x.size, x.size), x.dtype)
-        return self._centred_sum(x, alpha, sigma, add, zero)
-
-    def _centred_sum(self, x, alpha, sigma, add, zero: Array) -> Array:
-        """Stream a weighted sum over a_i - sum_j p_j a_j, centred before squaring."""
-
-        def use(weights: _Weights) -> Array:
-            online = self._sum(weights)
-            mean = online.sum_x / online.mass
-
-            def step(total: Array, block: Block) -> Array:
-                log_p = weights.log_ratio(block) - online.top
-                weight = jnp.exp(log_p.astype(mean.dtype)) / online.mass
-                return total + add(weight, block.points - mean[None])
-
-            return self.blocks.fold(step, zero)
-
-        return self._weigh(x, alpha, sigma, use)
-
-
-def _cast(value: ScalarLike, dtype: jnp.dtype) -> Array:
-    return as_float(value).astype(dtype)
+        return self._seen(alpha, sigma).spread(x, add, zero)

@@ -22,14 +22,15 @@ class _Some(NamedTuple):
     means: Float[Array, "k d"]
     variances: Float[Array, " s"]
     log_weights: Float[Array, " k"]
-    index: Int[Array, " k"]
+    number: Int[Array, " k"]
 
 
 class _Weights(NamedTuple):
-    """Log-weights of some components relative to a density at x."""
+    """Log-weights of some components relative to a density at x; y = x - alpha c."""
 
     log_reference: Float[Array, ""]
     log_ratio: Callable[[_Some], Float[Array, " k"]]
+    y: Point
 
 
 class IsotropicComponents(AbstractComponents):
@@ -70,16 +71,15 @@ class IsotropicComponents(AbstractComponents):
     def score(self, x: Point) -> Point:
         def use(weights: _Weights) -> Point:
             mean, rate, _ = self._average(x, weights)
-            return self.alpha * mean - rate * (x - self.alpha * self._centre())
+            return self.alpha * mean - rate * weights.y
 
         return self._weigh(x, use)
 
     def denoise(self, x: Point) -> Point:
         def use(weights: _Weights) -> Point:
             mean, _, gain = self._average(x, weights)
-            centre = self._centre()
-            toward = self.alpha * gain * (x - self.alpha * centre)
-            return centre + channel_variance(self.sigma) * mean + toward
+            between = channel_variance(self.sigma) * mean
+            return self._centre() + between + self.alpha * gain * weights.y
 
         return self._weigh(x, use)
 
@@ -119,7 +119,8 @@ class IsotropicComponents(AbstractComponents):
                 return ratio
             return ratio + square * (gap / (2 * level * noised))
 
-        return _Weights(_log_kernel(square, level, x.size), log_ratio)
+        log_reference = _log_kernel(square, level, x.size)
+        return _Weights(log_reference, log_ratio, y.astype(x.dtype))
 
     def _about_nearest(self, x: Point) -> _Weights:
         r = self._nearest(x)
@@ -139,8 +140,8 @@ class IsotropicComponents(AbstractComponents):
                 ratio = ratio + 0.5 * (square * (gap / noised / level) - wider)
             return ratio + (some.log_weights - self.log_weights[r])
 
-        log_kernel = _log_kernel(square, level, x.size)
-        return _Weights(self.log_weights[r] + log_kernel, log_ratio)
+        log_reference = self.log_weights[r] + _log_kernel(square, level, x.size)
+        return _Weights(log_reference, log_ratio, x - self.alpha * self._centre())
 
     def _nearest(self, x: Point) -> Int[Array, ""]:
         """The likeliest component, or a near tie, which serves as well."""
@@ -149,7 +150,7 @@ class IsotropicComponents(AbstractComponents):
         def best(some: _Some) -> tuple[Array, Array]:
             log_ratio = rough(some)
             k = jnp.argmax(log_ratio)
-            return log_ratio[k], some.index[k]
+            return log_ratio[k], some.number[k]
 
         def better(a: tuple[Array, Array], b: tuple[Array, Array]):
             return jax.tree.map(lambda old, new: jnp.where(b[0] > a[0], new, old), a, b)
@@ -164,7 +165,7 @@ class IsotropicComponents(AbstractComponents):
             rate = 1 / self._noised(some.variances)
             rows = (some.means - self._centre()[None]) * rate[:, None]
             marks = jnp.stack([rate, some.variances * rate], axis=1)
-            marks = jnp.broadcast_to(marks, (some.index.size, 2))
+            marks = jnp.broadcast_to(marks, (some.number.size, 2))
             return partial(weights.log_ratio(some), rows, marks)
 
         top_dtype = weights.log_reference.dtype
