@@ -32,6 +32,8 @@ from rich.text import Text
 from jaxwin._checks import BadInput
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from jaxwin.datasets import Data
     from jaxwin.execution import Status
     from jaxwin.report import Diagnosis
@@ -86,8 +88,8 @@ class Report(Common):
     """Labels: an array of the .npz file, or a .npy file; found if left out."""
     classes: Annotated[str | None, Arg(metavar="A,B")] = None
     """Classes to keep, such as 1,8; all if left out."""
-    points: Annotated[int, Arg(metavar="N")] = 0
-    """Points to draw without replacement; 0 keeps all."""
+    points: Annotated[int | None, Arg(metavar="N")] = None
+    """Points to draw without replacement; all if left out."""
     normalize: Literal["auto", "pm1", "unit01", "unit", "none"] = "auto"
     """Units of the data; auto is pm1 for images and none for tables."""
 
@@ -98,7 +100,8 @@ class Report(Common):
         from jaxwin.report import diagnose, summary, terminal_table, write
 
         self.configure()
-        place = self.out or "jaxwin-report"
+        command = _command_line()
+        place = "jaxwin-report" if self.out is None else self.out
         target = check_place(place, "--out")
         blocks = target.with_name(f".{target.name}.blocks")
         data = self._data()
@@ -106,7 +109,7 @@ class Report(Common):
             diagnosis = diagnose(
                 data,
                 classes=self.classes,
-                num_points=self.points or None,
+                num_points=self.points,
                 normalize=None if self.normalize == "auto" else self.normalize,
                 seed=self.seed,
                 quick=self.quick,
@@ -115,14 +118,14 @@ class Report(Common):
                 resume=self.resume,
                 stage=stage,
             )
-        write(diagnosis, place, command=_command_line())
+        write(diagnosis, place, command=command)
         remove_runs(blocks)
         self._tell_reached(diagnosis)
         if self.json:
-            print(json.dumps(summary(diagnosis), indent=2, allow_nan=False))
+            _tell(json.dumps(summary(diagnosis), indent=2, allow_nan=False))
             return
-        Console().print(terminal_table(diagnosis))
-        print(f"Read {Path(place) / 'index.html'}")
+        _tell(terminal_table(diagnosis))
+        _tell(f"Read {Path(place) / 'index.html'}")
 
     def _tell_reached(self, diagnosis: "Diagnosis") -> None:
         """Say so where the errors asked for would have taken too long."""
@@ -176,7 +179,7 @@ class Runs:
             entries = [
                 dataclasses.asdict(run) | {"path": str(run.path)} for run in found
             ]
-            print(json.dumps(entries, indent=2))
+            _tell(json.dumps(entries, indent=2))
             return
         table = Table(
             "run", "state", "replicas", "estimate known worst so far", box=None
@@ -185,7 +188,7 @@ class Runs:
             done = "" if run.total is None else f"{run.done} of {run.total}"
             reading = "" if run.mean is None else f"{run.mean:.4g} ± {run.stderr:.2g}"
             table.add_row(Text(str(run.path)), run.state, done, reading)
-        Console().print(table if found else "No runs here.")
+        _tell(table if found else "No runs here.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -201,18 +204,21 @@ class Info:
 
         found = info()
         if self.json:
-            print(json.dumps(dataclasses.asdict(found), indent=2))
+            _tell(json.dumps(dataclasses.asdict(found), indent=2))
             return
         devices = ", ".join(
             f"{count} x {kind}" for kind, count in found.devices.items()
         )
-        print(f"devices   {devices}; {found.cores} CPU cores")
-        print("versions  " + ", ".join(f"{k} {v}" for k, v in found.versions.items()))
-        print("reached by one device in float32, now:")
+        lines = [
+            f"devices   {devices}; {found.cores} CPU cores",
+            "versions  " + ", ".join(f"{k} {v}" for k, v in found.versions.items()),
+            "reached by one device in float32, now:",
+        ]
         for key, (what, unit) in _CEILINGS.items():
-            print(f"  {what:28} {found.ceilings[key]:8.3g} {unit}")
+            lines.append(f"  {what:28} {found.ceilings[key]:8.3g} {unit}")
         for flag, is_set in found.flags.items():
-            print(f"XLA_FLAGS {flag}  ({'set' if is_set else 'worth setting'})")
+            lines.append(f"XLA_FLAGS {flag}  ({'set' if is_set else 'worth setting'})")
+        _tell("\n".join(lines))
 
 
 _CEILINGS = {
@@ -288,7 +294,29 @@ def _command_line() -> str:
 
 
 def _last_part(word: str) -> str:
-    return Path(word).name if Path(word).exists() else word
+    # Not Path.exists, which raises where a word is too long for a name.
+    return Path(word).name if os.path.exists(word) else word
+
+
+def _tell(what: "str | Table") -> None:
+    """Print on standard output; who reads it may have gone, or the disk be full."""
+    if not isinstance(what, str):
+        console = Console()
+        with console.capture() as captured:
+            console.print(what)
+        what = captured.get().removesuffix("\n")
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(what.encode(encoding, "replace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        # Nobody reads on: no complaint, nor one when Python flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BadInput(
+            f"standard output cannot be written ({error.strerror}); results that were "
+            f"announced are in their folder."
+        ) from None
 
 
 def _keep_programs() -> None:

@@ -115,6 +115,8 @@ def test_ragged(capsys):
         (["--classes", "0"], "labels"),
         (["--points", "41"], "41"),
         (["--points", "1"], "at least 2"),
+        (["--points", "0"], "at least 2"),
+        (["--out", ""], "`--out` is ''"),
         (["--points", "many"], "many"),
         (["--normalize", "l2"], "l2"),
         (["--seed", "x"], "--seed"),
@@ -218,6 +220,32 @@ def test_command_and_call_give_the_same_numbers(finished, called):
     assert found["t_S"]["mean"]["value"] == pytest.approx(
         expected["t_S"]["mean"]["value"], abs=1e-5
     )
+
+
+def test_a_long_list_of_classes_is_no_file_name():
+    words = ["report", ",".join(map(str, range(200)))]
+    assert cli._last_part(words[1]) == words[1]
+
+
+def test_output_nobody_can_take():
+    """A reader that left is no fault; a full disk is one line, exit code 2."""
+    command = [*PROGRAM, "runs"]
+    if Path("/dev/full").exists():
+        with open("/dev/full", "w") as full:
+            run = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        assert run.returncode == 2
+        (line,) = run.stderr.splitlines()
+        assert line.startswith("jaxwin: standard output cannot be written")
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
+    narrow = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    run = subprocess.run([*PROGRAM, "runs"], env=narrow, capture_output=True)
+    assert run.returncode == 0
 
 
 def test_interrupt_is_one_line_and_leaves_nothing(capsys, monkeypatch):
