@@ -104,16 +104,16 @@ class IsotropicComponents(AbstractComponents):
         centre, low = cast(self._centre()), cast(self.variances.min())
         level = alpha**2 * low + sigma_sq
         y = cast(x) - alpha * centre
-        square, towards = jnp.sum(y**2), alpha * y
+        square = jnp.sum(y**2)
 
         def log_ratio(some: _Some) -> Array:
             near = cast(some.means) - centre[None]
             gap = alpha**2 * (cast(some.variances) - low)
             noised = level + gap
-            rows = near / noised[:, None]
-            away = alpha**2 * jnp.sum(near * rows, axis=1)
+            rows = near * (alpha / noised)[:, None]
+            away = alpha * jnp.sum(near * rows, axis=1)
             wider = x.size * jnp.log1p(gap / level)
-            along = jnp.matmul(towards, rows.T, precision="highest")
+            along = jnp.matmul(y, rows.T, precision="highest")
             ratio = along + (cast(some.log_weights) - 0.5 * (away + wider))
             if not self._differ():
                 return ratio
@@ -159,21 +159,26 @@ class IsotropicComponents(AbstractComponents):
         return self._stream(best, better, start)[1]
 
     def _sum(self, x: Point, weights: _Weights) -> Online:
-        """Sums of (m_k - c) / nu_k, and of 1 / nu_k and v_k / nu_k as `label_mass`."""
+        """Sums of (m_k - c) / nu_k, and of 1 / nu_k and v_k / nu_k if they differ."""
 
         def one(some: _Some) -> Online:
             rate = 1 / self._noised(some.variances)
             rows = (some.means - self._centre()[None]) * rate[:, None]
             marks = jnp.stack([rate, some.variances * rate], axis=1)
-            marks = jnp.broadcast_to(marks, (some.number.size, 2))
-            return partial(weights.log_ratio(some), rows, marks)
+            marks = marks if self._differ() else jnp.zeros((some.number.size, 0))
+            return partial(weights.log_ratio(some), rows, marks.astype(x.dtype))
 
-        top_dtype = weights.log_reference.dtype
-        return self._stream(one, merge, Online.empty(x.size, 2, x.dtype, top_dtype))
+        marks, top_dtype = 2 * self._differ(), weights.log_reference.dtype
+        return self._stream(one, merge, Online.empty(x.size, marks, x.dtype, top_dtype))
 
     def _average(self, x: Point, weights: _Weights) -> tuple[Point, Array, Array]:
+        """Averages of (m_k - c) / nu_k, 1 / nu_k and v_k / nu_k."""
         online = self._sum(x, weights)
-        rate, gain = online.label_mass / online.mass
+        if self._differ():
+            rate, gain = online.label_mass / online.mass
+        else:
+            rate = 1 / self._noised(self.variances[0])
+            gain = self.variances[0] * rate
         return online.sum_x / online.mass, rate, gain
 
     def _stream(
