@@ -27,14 +27,12 @@ from jaxwin.scores import ExactScore
 from jaxwin.targets import GaussianMixture
 
 def path_end(score, times, key, replica):
-    start, noise = jr.split(jr.fold_in(key, replica))
-    noises = jr.normal(noise, (times.size - 1, 16))
+    noises = jr.normal(jr.fold_in(key, replica), (times.size, 16))
     def step(x, now):
         t, s, z = now
         h = t - s
         return x + h * (x + 2 * score(x, t)) + jnp.sqrt(2 * h) * z, None
-    x = jr.normal(start, (16,))
-    return jax.lax.scan(step, x, (times[:-1], times[1:], noises))[0]
+    return jax.lax.scan(step, noises[0], (times[:-1], times[1:], noises[1:]))[0]
 
 law = GaussianMixture.isotropic(means=[[1.0] * 16, [-1.0] * 16], variances=1.0)
 score = ExactScore(law, OrnsteinUhlenbeck())
