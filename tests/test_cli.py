@@ -268,6 +268,24 @@ def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch
     ]
 
 
+def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
+    from jaxwin import report
+
+    found = report.diagnose(CLUSTERS, LABELS, quick=True, seed=3, until_stderr=0.004)
+    assert found.agreement is not None
+    counts = found.agreement.count, found.collapse.count
+    errors = found.agreement.stderr.max(), found.collapse.own_weight_stderr.max()
+    assert max(errors) < 0.004
+    # Powers of two of blocks of 64, a quick diagnosis at least.
+    assert set(counts) <= {2048, 4096, 8192, 16384, 32768}
+    assert max(counts) > called["replicas"] == 2048
+    assert "until_stderr=0.004" in found.call
+    cli.Report(until_stderr=0.004)._tell_reached(found)
+    assert capsys.readouterr().err == ""
+    cli.Report(until_stderr=1e-4)._tell_reached(found)
+    assert "--until-stderr 0.0001 was not reached" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
     _, run, cache = finished
