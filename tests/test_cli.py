@@ -363,6 +363,9 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
     for path in Path("damaged").glob("*.blocks"):
         path.write_bytes(path.read_bytes()[:-1])
     Path("theirs").mkdir()
+    shutil.copytree("c", ".d.partial")
+    Path("broken").mkdir()
+    Path("broken/jaxwin.json").write_text('{"made_by": "jaxwin", "configuration": 1}')
     with locked("a"):
         assert cli.main(["runs", "--json"]) == 0
     found = {Path(run["path"]).name: run for run in json.loads(capsys.readouterr().out)}
@@ -371,6 +374,7 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
         "first": "stopped",
         "c": "finished",
         "damaged": "damaged",
+        "broken": "damaged",
     }
     told = ("done", "total", "mean", "stderr")
     assert [found["a"][key] for key in told] == [40, 64, 0.5, 0]
@@ -378,7 +382,7 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
     assert found["c"]["mean"] == pytest.approx(0.5)
     assert cli.main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert "40 of 64" in lines[2]
     assert "stopped" in lines[2]
     assert "places" in refused(capsys, "runs", "no places")
