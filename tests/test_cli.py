@@ -296,6 +296,24 @@ def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch
     ]
 
 
+def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
+    from jaxwin import report
+
+    found = report.diagnose(CLUSTERS, LABELS, quick=True, seed=3, until_stderr=0.004)
+    assert found.agreement is not None
+    counts = found.agreement.count, found.collapse.count
+    errors = found.agreement.stderr.max(), found.collapse.own_weight_stderr.max()
+    assert max(errors) < 0.004
+    # Powers of two of blocks of 64, a quick diagnosis at least.
+    assert set(counts) <= {2048, 4096, 8192, 16384, 32768}
+    assert max(counts) > called["replicas"] == 2048
+    assert "until_stderr=0.004" in found.call
+    cli.Report(until_stderr=0.004)._tell_reached(found)
+    assert capsys.readouterr().err == ""
+    cli.Report(until_stderr=1e-4)._tell_reached(found)
+    assert "--until-stderr 0.0001 was not reached" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
     _, run, cache = finished
@@ -373,6 +391,9 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
     for path in Path("damaged").glob("*.blocks"):
         path.write_bytes(path.read_bytes()[:-1])
     Path("theirs").mkdir()
+    shutil.copytree("c", ".d.partial")
+    Path("broken").mkdir()
+    Path("broken/jaxwin.json").write_text('{"made_by": "jaxwin", "configuration": 1}')
     with locked("a"):
         assert cli.main(["runs", "--json"]) == 0
     found = {Path(run["path"]).name: run for run in json.loads(capsys.readouterr().out)}
@@ -381,6 +402,7 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
         "first": "stopped",
         "c": "finished",
         "damaged": "damaged",
+        "broken": "damaged",
     }
     told = ("done", "total", "mean", "stderr")
     assert [found["a"][key] for key in told] == [40, 64, 0.5, 0]
@@ -388,7 +410,7 @@ def test_runs_are_listed_with_state_and_estimate(capsys):
     assert found["c"]["mean"] == pytest.approx(0.5)
     assert cli.main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert "40 of 64" in lines[2]
     assert "stopped" in lines[2]
     assert "places" in refused(capsys, "runs", "no places")

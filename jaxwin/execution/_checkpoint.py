@@ -181,9 +181,12 @@ def read_blocks(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What a file says about its blocks, and their leaves, block axis first.
 
     Raises:
-        BadInput: The file is of another format, truncated or altered.
+        BadInput: The file is unreadable, of another format, truncated or altered.
     """
-    header, _, data = path.read_bytes().partition(b"\n")
+    try:
+        header, _, data = path.read_bytes().partition(b"\n")
+    except OSError as error:
+        raise _refusal(path, f"cannot be read ({error.strerror})") from error
     words = header.removeprefix(_MAGIC).split()
     if not header.startswith(_MAGIC) or len(words) != 3:
         raise _refusal(path, "is altered or truncated: its first line is not ours")

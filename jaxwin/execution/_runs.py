@@ -36,6 +36,8 @@ def runs(folder: PathLike = ".") -> list[RunState]:
         raise BadInput(f"`folder` is {str(folder)!r}; it must be a folder; give one.")
     # `glob` passes by what cannot be read, and finds hidden folders too.
     found = sorted({path.parent for depth in _DEPTHS for path in place.glob(depth)})
+    # What a command is building, or a crash left of it, is no result.
+    found = [path for path in found if path.suffix not in (".partial", ".replaced")]
     manifests = {path: read_manifest(path) for path in found}
     return [_state(path, about) for path, about in manifests.items() if about]
 
@@ -43,6 +45,13 @@ def runs(folder: PathLike = ".") -> list[RunState]:
 def _state(path: Path, manifest: dict[str, Any]) -> RunState:
     if "configuration" not in manifest:
         return RunState(path, "finished")
+    try:
+        return _progress(path, manifest)
+    except (BadInput, LookupError, TypeError):
+        return RunState(path, "damaged")
+
+
+def _progress(path: Path, manifest: dict[str, Any]) -> RunState:
     total = manifest["num_replicas"]
     if manifest.get("finished"):
         return RunState(path, "finished", manifest["done"], total, *manifest["reading"])
@@ -54,9 +63,6 @@ def _state(path: Path, manifest: dict[str, Any]) -> RunState:
     files = block_files(path)
     if not files:
         return RunState(path, state, 0, total)
-    try:
-        about, leaves = read_blocks(files[-1])
-    except (BadInput, OSError):
-        return RunState(path, "damaged", None, total)
+    about, leaves = read_blocks(files[-1])
     done = (about["first"] + len(leaves[0])) * manifest["block_size"]
     return RunState(path, state, done, total, *about["reading"])
