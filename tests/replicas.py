@@ -28,9 +28,9 @@ def posterior_mean(points, key, replica):
     return {"mean": weight @ points / weight.sum(), "top": logits.max()}
 
 
-def example(dtype=jnp.float32) -> eqx.Partial:
+def example() -> eqx.Partial:
     points = np.random.default_rng(0).normal(size=(96, 48))
-    return eqx.Partial(posterior_mean, jnp.asarray(points, dtype))
+    return eqx.Partial(posterior_mean, jnp.asarray(points, jnp.float32))
 
 
 def digest(estimate: Estimate) -> str:

@@ -27,7 +27,7 @@ def here() -> str:
     return digest(run(example(), NUM_REPLICAS, KEY, block_size=BLOCK_SIZE))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 3])
 def test_bits_do_not_depend_on_devices(here, count):
     devices = jax.local_devices()[:count]
     assert len(devices) == count
@@ -58,9 +58,8 @@ def one_hot(function, shift, wanted, key, replica):
     return jax.tree.map(lambda leaf: jnp.where(here, leaf, 0), value)
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
-def test_bits_do_not_depend_on_position_and_block(dtype):
-    function, wanted, found = example(dtype), 5, set()
+def test_bits_do_not_depend_on_position_and_block():
+    function, wanted, found = example(), 5, set()
     for shift in (0, 1, 2, 7, 8, 40, 75):
         arguments = jnp.asarray(shift, jnp.int32), jnp.asarray(wanted, jnp.int32)
         replica = eqx.Partial(one_hot, function, *arguments)
@@ -91,7 +90,6 @@ class Pairs(eqx.Module):
     [
         (51, 7, [8] * 6 + [3]),
         (6, 64, [4, 2]),
-        (12, 1, [2] * 6),
     ],
 )
 def test_blocks_of_pairs(count, block_size, sizes):
