@@ -17,20 +17,19 @@ jit = eqx.filter_jit
 
 
 def every(law, xs, alpha, sigma):
-    at = lambda x: (
-        law.log_density(x, alpha, sigma),
-        law.score(x, alpha, sigma),
-        law.denoise(x, alpha, sigma),
-        law.label_log_posterior(x, alpha, sigma),
-        jax.grad(law.log_density)(x, alpha, sigma),
-    )
+    def at(x):
+        log_density, gradient = jax.value_and_grad(law.log_density)(x, alpha, sigma)
+        score, mean = law.score(x, alpha, sigma), law.denoise(x, alpha, sigma)
+        log_p = law.label_log_posterior(x, alpha, sigma)
+        return log_density, score, mean, log_p, gradient
+
     return jax.vmap(at)(xs)
 
 
 everything = jit(every)
 
 
-def in_form(form: str, *args):
+def in_form(form: str, law, xs, alpha, sigma):
     """All of `every` in one form, about the centre or the nearest point."""
 
     def by_form(signal, dtype, about_centre, about_nearest):
@@ -41,7 +40,8 @@ def in_form(form: str, *args):
         mock.patch("jaxwin.targets._isotropic.by_form", by_form),
         mock.patch("jaxwin.targets._noised_points.by_form", by_form),
     ):
-        return jit(lambda *args: every(*args))(*args)
+        fresh = lambda law, xs, a, s: every(law, xs, a, s)
+        return jit(fresh)(law, xs, alpha, sigma)
 
 
 RNG = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_all_forms_and_blocks_agree(name):
     np.testing.assert_allclose(whole[1], whole[4], rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize("sigma", [1e-2, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("sigma", [1e-2, 0.3, 10.0])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 @pytest.mark.parametrize("kind", ["mixture", "data"])
 def test_float64_log_weights_of_float32_data(kind, offset, sigma):
