@@ -296,7 +296,13 @@ def soft(channel, noises):
     return jax.vmap(draw)(jr.split(jr.key(3), 64))
 
 
-@pytest.mark.parametrize("name", ["vp", "edm", "ddpm"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("ddpm",) else [pytest.mark.slow])
+        for name in ("vp", "edm", "ddpm")
+    ],
+)
 def test_soft_labels_of_data_on_other_clocks(name):
     times, on_ou = clock_times(name)
     # A mixture's on every clock are measured by clone agreement below.
@@ -325,7 +331,13 @@ def test_label_posterior_on_every_clock(name):
     np.testing.assert_allclose(here, there, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["cosine", "ve", "flow", "ddpm-respaced"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("cosine",) else [pytest.mark.slow])
+        for name in ("cosine", "ve", "flow", "ddpm-respaced")
+    ],
+)
 def test_clone_agreement_on_other_clocks(name):
     times, on_ou = clock_times(name)
     law = GaussianMixture.isotropic(np.array([[2.0], [-2.0]]), 0.5)

@@ -344,7 +344,13 @@ NODES = {"ddpm": [100, 180, 250, 320, 500], "ddpm-cosine": [100, 250, 330, 500, 
 NODES["ddpm-respaced"] = [3, 9, 14, 20, 30]
 
 
-@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("vp", "ddpm") else [pytest.mark.slow])
+        for name in CLOCKS
+    ],
+)
 def test_curve_on_every_clock(name):
     process = CLOCKS[name]
     law = Empirical(np.random.default_rng(1).normal(size=(100, 10)))

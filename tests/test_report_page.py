@@ -253,6 +253,7 @@ def test_unlabelled_page_speaks_of_no_class_times(pages):
     assert "tφ, all classes" not in text
 
 
+@pytest.mark.slow
 def test_many_pairs_are_folded_and_rare_classes_are_said_to_be_left_out():
     labels = np.concatenate([np.arange(120) % 6, [6, 6]])
     points = np.random.default_rng(3).normal(size=(122, 3)) + 5 * labels[:, None]

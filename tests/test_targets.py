@@ -226,8 +226,22 @@ CASES = [
 BY_NAME = {case.name: case for case in CASES}
 
 
+# Kinds whose lines others run too, on another shape: each compiles everything again.
+AGAIN = {
+    "isotropic single",
+    "low rank on a plane",
+    "empirical restricted",
+    "point masses 1-D",
+    "diagonal 1-D",
+    "full 1-D",
+    "empirical points 1-D",
+}
+
+
 def named(cases: list[Case]) -> Any:
-    return pytest.mark.parametrize("name", [case.name for case in cases])
+    marks = lambda case: [pytest.mark.slow] if case.name in AGAIN else []
+    names = [pytest.param(case.name, marks=marks(case)) for case in cases]
+    return pytest.mark.parametrize("name", names)
 
 
 every_kind = named(CASES)
