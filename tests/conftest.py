@@ -13,6 +13,14 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_enable_x64", os.environ.get("JAXWIN_TEST_X64", "1") == "1")
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave tests marked f32 to their own process, whatever `-m` asks for."""
+    if jax.config.read("jax_enable_x64"):
+        single = [item for item in items if item.get_closest_marker("f32")]
+        config.hook.pytest_deselected(items=single)
+        items[:] = [item for item in items if not item.get_closest_marker("f32")]
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _release_compiled_programs():
     """Drop the programs of a finished module: they would fill the memory."""

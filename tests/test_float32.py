@@ -27,12 +27,18 @@ ALPHA = float(np.float32(0.7))
 MOVES = 16
 
 
-def test_float32_suite_passes_in_its_own_process():
+@pytest.mark.parametrize(
+    "marked",
+    ["f32 and not slow", pytest.param("f32 and slow", marks=pytest.mark.slow)],
+)
+def test_float32_suite_passes_in_its_own_process(marked):
     """Every test of the folder that is marked f32, with 64-bit floats off."""
     here = Path(__file__).parent
-    options = ["-m", "f32", "-q", "-n0", "-p", "no:cacheprovider"]
+    options = ["-m", marked, "-q", "-n0", "-p", "no:cacheprovider"]
+    # The other files have none, and take their time to import.
+    files = [p for p in sorted(here.glob("test_*.py")) if "mark.f32" in p.read_text()]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, here],
+        [sys.executable, "-m", "pytest", *options, *files],
         env=os.environ | {"JAXWIN_TEST_X64": "0"},
         cwd=here.parent,
         capture_output=True,
@@ -217,7 +223,10 @@ def compare(row: Row, xs: np.ndarray, sigma: float, rng) -> Iterator[tuple]:
 
 @pytest.mark.f32
 @pytest.mark.usefixtures("_single")
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in ROWS],
+)
 def test_responsibilities(name):
     """Within 1e-5 + 4 moves of x, and for x of the noised law within 1e-4."""
     build, sizes = ROWS[name]
