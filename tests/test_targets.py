@@ -400,8 +400,8 @@ def test_jacobian_against_autodiff(name):
     p = probe(name)
     jacobian, autodiff = p.out["jacobian"], p.out["autodiff"]
     size = np.abs(jacobian).max(axis=(2, 3), keepdims=True)
-    # Autodiff multiplies p_k' ~ 1 / sigma^2 by scores of size |x| / sigma^2, and p_k' is
-    # a difference of scores, rounded to eps |x| / sigma^2.
+    # Autodiff multiplies p_k' ~ 1 / sigma^2 by scores of size |x| / sigma^2, and p_k'
+    # is a difference of scores, rounded to eps |x| / sigma^2.
     norms = p.norms[..., None, None]
     slack = EPS * (64 * (1 + norms) + norms**2) / p.of_sigma(3) ** 4
     assert np.all(np.abs(jacobian - autodiff) <= 1e-10 * size + slack)
