@@ -212,6 +212,7 @@ def called() -> dict[str, Any]:
     return report.summary(report.diagnose(CLUSTERS, LABELS, quick=True, seed=3))
 
 
+@pytest.mark.slow
 def test_command_and_call_give_the_same_numbers(finished, called):
     _, run, _ = finished
     found, expected = json.loads(run.stdout), called

@@ -315,6 +315,7 @@ def test_crossings_lie_on_their_curves():
     assert float(curve.t_log2.time) < float(curve.t_rest.time)
 
 
+@pytest.mark.slow
 def test_scaled_data_collapse_at_equal_signal_to_noise():
     points = np.random.default_rng(1).normal(size=(100, 10))
     times = np.linspace(0.05, 1.5, 12)
@@ -375,6 +376,7 @@ def test_curve_on_every_clock(name):
             np.testing.assert_allclose(getattr(mine, end), moved, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_gaussian_time_outside_a_clock():
     # Points so far apart, or so close, that the clock never has that noise.
     table, exploding = DiscreteDDPM(1000, "linear"), VarianceExploding(0.01, 50.0)

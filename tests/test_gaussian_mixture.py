@@ -211,6 +211,7 @@ def test_zero_noise_tells_point_masses_from_the_rest():
     np.testing.assert_allclose(p(2.0, 0.5), [0.5, 0.5], atol=1e-99)
 
 
+@pytest.mark.slow
 def test_all_kinds_write_the_same_law():
     rng = np.random.default_rng(2)
     means, shared = rng.normal(size=(3, 4)), rng.normal(size=(4, 2))

@@ -538,6 +538,7 @@ def test_measured_agreement_of_two_modes(weight):
         assert np.all(np.abs(pair.phi[0] - curve.phi) < 0.1 * curve.stderr + 1e-12)
 
 
+@pytest.mark.slow
 def test_pair_errors_do_not_count_the_classes():
     # How often a class is drawn fluctuates from run to run; it must not move phi.
     mixture = GaussianMixture.isotropic(
@@ -578,7 +579,7 @@ SIMPLEX = {
 }
 
 
-@pytest.mark.parametrize("k", [2, 3, 10])
+@pytest.mark.parametrize("k", [2, 3, pytest.param(10, marks=pytest.mark.slow)])
 def test_measured_agreement_of_orthogonal_means(k):
     # Means R e_k, unit variance: c = R e^{-t}; seed 2, 16384 replicas.
     exact = [simplex_purity(k, c) for c in (1.0, 2.0, 3.0, 4.0)]

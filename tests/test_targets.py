@@ -228,6 +228,8 @@ BY_NAME = {case.name: case for case in CASES}
 
 # Kinds whose lines others run too, on another shape: each compiles everything again.
 AGAIN = {
+    "grouped",
+    "low rank 1-D",
     "isotropic single",
     "low rank on a plane",
     "empirical restricted",
