@@ -52,12 +52,6 @@ def test_float32_suite_passes_in_its_own_process(marked):
     assert " skipped" not in done.stdout
 
 
-@pytest.fixture
-def _single():
-    if jax.config.read("jax_enable_x64"):
-        pytest.skip("needs JAXWIN_TEST_X64=0")
-
-
 @dataclass(frozen=True)
 class Row:
     """A law in float32, its log-joint in float64, and clean draws of its points."""
@@ -222,7 +216,6 @@ def compare(row: Row, xs: np.ndarray, sigma: float, rng) -> Iterator[tuple]:
 
 
 @pytest.mark.f32
-@pytest.mark.usefixtures("_single")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in ROWS],
@@ -253,7 +246,6 @@ def test_responsibilities(name):
 
 
 @pytest.mark.f32
-@pytest.mark.usefixtures("_single")
 @pytest.mark.parametrize(
     "name", ["points, 64 in 784", "64 in 256 at 100", "data, 64 in 784", "data at 100"]
 )
@@ -284,7 +276,6 @@ own_ratio = eqx.filter_jit(
 
 
 @pytest.mark.f32
-@pytest.mark.usefixtures("_single")
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 @pytest.mark.parametrize("bandwidth", [0.0, 0.3])
 @pytest.mark.parametrize("apart", [1e-3, 0.1, 10.0])
@@ -329,7 +320,6 @@ MEANS = np.random.default_rng(2).normal(size=(4, 784)).astype(np.float32)
 
 
 @pytest.mark.f32
-@pytest.mark.usefixtures("_single")
 @pytest.mark.parametrize(
     "build",
     [
@@ -354,7 +344,6 @@ def test_everything_is_finite_and_single(build):
 
 
 @pytest.mark.f32
-@pytest.mark.usefixtures("_single")
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 def test_reduced_labels(offset):
     """K means span K - 1 directions; labels there within the limits of the whole."""

@@ -34,9 +34,9 @@ class AbstractStep(eqx.Module):
     def evaluations(self, num_steps: int) -> int:
         """Score evaluations of a run, warm-up included."""
 
-    @abc.abstractmethod
     def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
-        """What the step remembers before the first move."""
+        """What the step remembers before the first move; nothing, unless it says so."""
+        return None
 
     @abc.abstractmethod
     def step(

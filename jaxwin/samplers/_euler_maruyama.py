@@ -29,9 +29,6 @@ class EulerMaruyama(AbstractStep):
         """One score a step."""
         return num_steps
 
-    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> None:
-        """Nothing to remember."""
-
     def step(
         self,
         score: AnyScore,

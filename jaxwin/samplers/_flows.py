@@ -28,9 +28,6 @@ class EulerFlow(AbstractStep):
         """One score a step."""
         return num_steps
 
-    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> None:
-        """Nothing to remember."""
-
     def step(
         self,
         score: AnyScore,
@@ -66,9 +63,6 @@ class HeunFlow(AbstractStep):
     def evaluations(self, num_steps: int) -> int:
         """Two scores a step."""
         return 2 * num_steps
-
-    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> None:
-        """Nothing to remember."""
 
     def step(
         self,

@@ -115,8 +115,7 @@ class _GaussianScore(AbstractScore):
     variance: Float[Array, ""]
 
     def __call__(self, x: Point, t: ScalarLike) -> Point:
-        alpha = jnp.asarray(self.process.alpha(t), x.dtype)
-        sigma = jnp.asarray(self.process.sigma(t), x.dtype)
+        alpha, sigma = self.levels(x, t)
         return -(x - alpha * self.mean) / (alpha**2 * self.variance + sigma**2)
 
 

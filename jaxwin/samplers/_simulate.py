@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxwin._random import normals, pair_normals, pair_uniforms
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import Estimate, run
-from jaxwin.processes import AbstractProcess
 from jaxwin.samplers._base import AbstractStep
 from jaxwin.samplers._drive import sample, sample_block
 from jaxwin.samplers._reduced import ReducedScheme, reduce_scheme
@@ -42,9 +41,7 @@ def labels(score: ExactScore, x: Point, t: ScalarLike) -> Float[Array, " c"]:
     law = score.target
     if not isinstance(law, AbstractLabelledTarget):
         raise ValueError("`score` is of a law without labels; give an `observable`.")
-    alpha = jnp.asarray(score.process.alpha(t), x.dtype)
-    sigma = jnp.asarray(score.process.sigma(t), x.dtype)
-    return jnp.exp(law.label_log_posterior(x, alpha, sigma))
+    return jnp.exp(law.label_log_posterior(x, *score.levels(x, t)))
 
 
 def simulate(
@@ -166,26 +163,20 @@ class _Backward(eqx.Module):
         """A point at times[0], in the dimension of the run."""
         if self.start is not None:
             return self.start(key)
-        law, (alpha, sigma) = _law(self._inner), self._levels(self.times[0])
         clean_key, noise_key = jr.split(key)
-        clean = law.sample(clean_key)
-        noise = jr.normal(noise_key, clean.shape, clean.dtype)
-        return alpha.astype(clean.dtype) * clean + sigma.astype(clean.dtype) * noise
+        clean = _law(self._inner).sample(clean_key)
+        alpha, sigma = self.score.levels(clean, self.times[0])
+        return alpha * clean + sigma * jr.normal(noise_key, clean.shape, clean.dtype)
 
     def _lifted(self, end: Float[Array, " r"], z: Point) -> Point:
         """The endpoint with its orthogonal part, whose start is drawn along."""
         scheme = self.scheme
         assert scheme is not None
-        alpha, sigma = self._levels(self.times[0])
-        return scheme.lift_from_law(end, z, alpha, sigma)
+        return scheme.lift_from_law(end, z, *self.score.levels(end, self.times[0]))
 
     def _observe(self, end: Point) -> PyTree[Array]:
         score = self.score if self.lift else self._inner
         return self.observable(score, end, self.times[-1])
-
-    def _levels(self, t: ScalarLike) -> tuple[Array, Array]:
-        process: AbstractProcess = self.score.process
-        return process.alpha(t), process.sigma(t)
 
 
 def _law(score: AbstractScore) -> AbstractTarget:

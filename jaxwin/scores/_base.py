@@ -4,6 +4,7 @@ import abc
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxwin._typing import Point, ScalarLike
@@ -18,6 +19,13 @@ class AbstractScore(eqx.Module):
     @abc.abstractmethod
     def __call__(self, x: Point, t: ScalarLike) -> Point:
         """Score at the point `x` and the time `t` of the process."""
+
+    def levels(
+        self, x: Float[Array, "..."], t: ScalarLike
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Amplitudes (alpha, sigma) of the channel at t, in the type of x."""
+        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
+        return jnp.asarray(alpha, x.dtype), jnp.asarray(sigma, x.dtype)
 
     def many(self, xs: Float[Array, "b d"], t: ScalarLike) -> Float[Array, "b d"]:
         """Scores of a block of points at one time."""

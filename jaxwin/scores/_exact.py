@@ -27,23 +27,23 @@ class ExactScore(AbstractScore):
 
     def __call__(self, x: Point, t: ScalarLike) -> Point:
         """Score grad log p_t(x)."""
-        return self.target.score(x, *self._levels(x, t))
+        return self.target.score(x, *self.levels(x, t))
 
     def many(self, xs: Float[Array, "b d"], t: ScalarLike) -> Float[Array, "b d"]:
         """Scores of a block at one time, through the target's `score_many`."""
-        return self.target.score_many(xs, *self._levels(xs, t))
+        return self.target.score_many(xs, *self.levels(xs, t))
 
     def denoised(self, x: Point, t: ScalarLike) -> Point:
         """Posterior mean E[x0 | x_t = x]."""
-        return self.target.denoise(x, *self._levels(x, t))
+        return self.target.denoise(x, *self.levels(x, t))
 
     def noise(self, x: Point, t: ScalarLike) -> Point:
         """Noise prediction E[z | x_t = x] = -sigma score, zero at sigma = 0."""
-        return -self._times_score(x, t, self._levels(x, t)[1])
+        return -self._times_score(x, t, self.levels(x, t)[1])
 
     def v_prediction(self, x: Point, t: ScalarLike) -> Point:
         """Prediction v = alpha E[z | x] - sigma E[x0 | x] (arXiv:2202.00512)."""
-        alpha, sigma = self._levels(x, t)
+        alpha, sigma = self.levels(x, t)
         return alpha * self.noise(x, t) - sigma * self.denoised(x, t)
 
     def velocity(self, x: Point, t: ScalarLike) -> Point:
@@ -61,7 +61,3 @@ class ExactScore(AbstractScore):
         if is_concrete(factor) and not bool(factor != 0):
             return jnp.zeros_like(x)
         return factor * self(x, t)
-
-    def _levels(self, x: Array, t: ScalarLike):
-        alpha = jnp.asarray(self.process.alpha(t), x.dtype)
-        return alpha, jnp.asarray(self.process.sigma(t), x.dtype)

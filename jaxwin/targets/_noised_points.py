@@ -52,10 +52,8 @@ class NoisedPoints(eqx.Module):
         def use(weights: _Weights) -> Posterior:
             return finish(self._sum(weights), weights.log_reference)
 
-        data, gain = self._weigh(x, use), self.gain()
-        y = x - self.alpha * self.centre
-        mean = self.centre + (1 - self.alpha * gain) * data.mean + gain * y
-        return eqx.tree_at(lambda p: p.mean, data, mean)
+        near = self.with_kernel(self._weigh(x, use), x - self.alpha * self.centre)
+        return eqx.tree_at(lambda p: p.mean, near, self.centre + near.mean)
 
     def score(self, x: Point) -> Point:
         """Score (alpha E[a | x] - x) / v."""
