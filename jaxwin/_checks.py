@@ -21,31 +21,39 @@ def is_concrete(*values: Any) -> bool:
     return not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
 
 
-def require(value: Array, holds: Array, message: str) -> Array:
-    """Return `value` if `holds`; else ValueError, or a run-time error under a trace.
+def require(value: Array, test: Callable[[Any], Any], message: str) -> Array:
+    """Return `value` if it passes; else ValueError, or a run-time error under a trace.
 
     Args:
         value: What is checked.
-        holds: The test, written so that NaN fails it.
+        test: Takes `value` and returns what must be true everywhere, written so that
+            NaN fails it, in operators and methods that numpy shares: a concrete value
+            comes as a numpy array, for each operation of jax alone is a compilation.
         message: One sentence with the remedy.
 
     Raises:
         ValueError: The test fails on concrete values.
     """
+    holds = test(np.asarray(value) if is_concrete(value) else value)
     if not is_concrete(value, holds):
         return eqx.error_if(value, ~jnp.all(holds), message)
-    if not bool(jnp.all(holds)):
+    if not np.all(holds):
         raise ValueError(message)
     return value
+
+
+def finite(value: Any) -> Any:
+    """Where an array of numpy or jax is finite."""
+    return abs(value) < np.inf
 
 
 def non_negative(name: str) -> Callable[[Array], Array]:
     """Field converter that rejects entries < 0, NaN and infinity."""
 
     def check(value: Array) -> Array:
-        value = jnp.asarray(value)
-        holds = jnp.isfinite(value) & (value >= 0)
-        return require(value, holds, f"`{name}` must be finite and >= 0 everywhere.")
+        test = lambda value: finite(value) & (value >= 0)
+        message = f"`{name}` must be finite and >= 0 everywhere."
+        return require(jnp.asarray(value), test, message)
 
     return check
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from jaxwin._checks import is_concrete
 from jaxwin._typing import Point, ScalarLike
@@ -30,12 +30,16 @@ COORDINATES = 16
 
 
 class Blocks(eqx.Module):
-    """Weighted, labelled points in equal blocks; the last is padded by weight zero."""
+    """Weighted, labelled points in equal blocks; the last is padded by weight zero.
+
+    Blocks that are not `felt` are passed over; left out, all are felt.
+    """
 
     points: Float[Array, "m s d"]
     log_weights: Float[Array, "m s"]
     labels: Int[Array, "m s"]
     num_labels: int = eqx.field(static=True)
+    felt: Bool[Array, " m"] | None = None
 
     def fold(self, step: Callable[[Carry, "Block"], Carry], start: Carry) -> Carry:
         """Carry a value through the blocks in order."""
@@ -46,7 +50,15 @@ class Blocks(eqx.Module):
         def body(carry: Carry, leaves: tuple[Array, ...]) -> tuple[Carry, None]:
             return step(carry, Block(*leaves, num_labels=self.num_labels)), None
 
-        return jax.lax.scan(body, start, arrays)[0]
+        def choose(carry: Carry, now: tuple[Array, Array]) -> tuple[Carry, None]:
+            j, felt = now
+            # Only a block that is felt is read.
+            read = lambda carry: body(carry, tuple(leaf[j] for leaf in arrays))[0]
+            return jax.lax.cond(felt, read, lambda carry: carry, carry), None
+
+        if self.felt is None:
+            return jax.lax.scan(body, start, arrays)[0]
+        return jax.lax.scan(choose, start, (jnp.arange(count), self.felt))[0]
 
 
 class Block(eqx.Module):
@@ -207,14 +219,14 @@ def centred_ratios(
     return block.log_weights.astype(x.dtype) + along - square
 
 
-def nearest(
+def largest(
     blocks: Blocks,
     x: Point,
     alpha: ScalarLike,
     variance: ScalarLike,
     centre: Float[Array, " d"],
-) -> Point:
-    """The data point of largest weight at x: the reference of the second pass.
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """The largest log-weight at x and whose it is: the reference of the second pass.
 
     One matrix product a block, in coordinates about `centre`; its rounding may choose a
     near tie instead, which serves as well.
@@ -230,8 +242,7 @@ def nearest(
             better, block.first + k, index
         )
 
-    _, index = blocks.fold(step, start)
-    return jax.lax.stop_gradient(blocks.points.reshape(-1, x.size)[index])
+    return jax.lax.stop_gradient(blocks.fold(step, start))
 
 
 def coordinate_sum(

@@ -4,10 +4,9 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,28 @@ LABELS = np.arange(40) % 2
 CLUSTERS = POINTS + 4.0 * LABELS[:, None]
 KEEP_PROGRAMS = cli._keep_programs
 PROGRAM = [sys.executable, "-c", "from jaxwin.cli import run; run()"]
+# The same, sent the signal of Ctrl-C after a thousand replicas.
+INTERRUPTED = """
+import contextlib, os, signal
+from jaxwin import cli
+
+stages = cli._stages
+
+@contextlib.contextmanager
+def watched(quiet, resume):
+    with stages(quiet, resume) as stage:
+        def of_stage(name):
+            show = stage(name)
+            def then(status):
+                show(status)
+                if status.done > 1000:
+                    os.kill(os.getpid(), signal.SIGINT)
+            return then
+        yield of_stage
+
+cli._stages = watched
+cli.run()
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -155,7 +176,9 @@ def test_version(capsys):
 ARGV = "report data.npz --classes 0,1 --quick --json --precision float32 --seed 3"
 
 
-def started(folder: Path, cache: Path, *more: str) -> subprocess.Popen:
+def started(
+    folder: Path, cache: Path, *more: str, program: Sequence[str] = PROGRAM
+) -> subprocess.Popen:
     """The command in a process of its own, at float32.
 
     The offset of the data, which float32 cannot hold, must not matter.
@@ -165,7 +188,7 @@ def started(folder: Path, cache: Path, *more: str) -> subprocess.Popen:
     # JAX has set it in this process.
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.Popen(
-        [*PROGRAM, *ARGV.split(), *more],
+        [*program, *ARGV.split(), *more],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -318,11 +341,9 @@ def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
 @pytest.mark.slow
 def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
     _, run, cache = finished
-    process = started(tmp_path, cache)
+    program = [sys.executable, "-c", INTERRUPTED]
+    process = started(tmp_path, cache, program=program)
     blocks = tmp_path / ".jaxwin-report.blocks"
-    while not list(blocks.glob("*/*.blocks")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
     _, err = process.communicate()
     assert process.returncode == 130
     assert err.endswith("--resume goes on from what is finished.\n")

@@ -61,7 +61,8 @@ def convert_prediction(
         half_rate=as_like(process.variance_rate(t)) / 2,
     )
     message = f"`t` is an end of time at which {source} does not determine {target}."
-    value = require(value, _determined(source, target, levels), message)
+    determined = _determined(source, target, levels)
+    value = require(value, lambda _: determined, message)
     denoised, noise = _denoised_and_noise(value, x, source, levels)
     alpha, sigma, alpha_rate, half_rate = levels
     if target == "denoised":

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxwin._checks import is_concrete, non_negative, require
+from jaxwin._checks import finite, is_concrete, non_negative, require
 from jaxwin._numerics import as_float, channel_variance, segment_logsumexp
 from jaxwin._typing import AnyArray, Key, Point, ScalarLike
 from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
@@ -136,7 +136,7 @@ class GaussianMixture(AbstractLabelledTarget):
                 f"have between 1 and d columns; use `full` for more."
             )
         message = "`factors` must be finite everywhere."
-        factors = require(factors, jnp.isfinite(factors), message)
+        factors = require(factors, finite, message)
         variances = non_negative("variances")(like(means, variances))
         variances = broadcast(variances, means.shape[:1], "variances")
         basis, singular = decompose_factors(factors)
@@ -174,14 +174,15 @@ class GaussianMixture(AbstractLabelledTarget):
         covariances = like(means, covariances)
         shape = (*means.shape, means.shape[1])
         covariances = broadcast(covariances, shape, "covariances")
-        size = jnp.abs(covariances).max(axis=(1, 2))
-        rounding = 64 * jnp.finfo(means.dtype).eps * means.shape[1] * size
-        skew = jnp.abs(covariances - jnp.swapaxes(covariances, 1, 2)).max(axis=(1, 2))
+        rounding = 64 * float(jnp.finfo(means.dtype).eps) * means.shape[1]
+        largest = lambda c: abs(c).max(axis=(1, 2))
+        symmetric = lambda c: largest(c - c.swapaxes(1, 2)) <= rounding * largest(c)
         message = "`covariances` must be finite and symmetric; pass (C + C.T) / 2."
-        covariances = require(covariances, skew <= rounding, message)
+        covariances = require(covariances, symmetric, message)
         eigenvalues, basis = decompose(covariances)
         message = "`covariances` must have no negative eigenvalue; clip its spectrum."
-        eigenvalues = require(eigenvalues, eigenvalues >= -rounding[:, None], message)
+        lowest = -rounding * largest(covariances)[:, None]
+        eigenvalues = require(eigenvalues, lambda e: e >= lowest, message)
         return _mixture(means, Full(basis, jnp.clip(eigenvalues, 0)), weights, labels)
 
     @property

@@ -60,4 +60,4 @@ def restricted_log_weights(
     kept = jnp.where(mask[labels], log_weights, -jnp.inf)
     total = jax.nn.logsumexp(kept)
     message = "`mask` leaves no label of positive weight; keep at least one."
-    return kept - require(total, total > -jnp.inf, message)
+    return kept - require(total, lambda total: total > -np.inf, message)

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import non_negative, require
+from jaxwin._checks import finite, is_concrete, non_negative, require
 from jaxwin._numerics import as_float
 from jaxwin._typing import AnyArray
 from jaxwin.targets._labels import check_labels
@@ -18,11 +18,13 @@ def checked_means(means: AnyArray) -> Float[Array, "k d"]:
             f"`means` has shape {means.shape}; it must be (K, d) with K, d >= 1: pass "
             f"one row a component."
         )
-    return require(means, jnp.isfinite(means), "`means` must be finite everywhere.")
+    return require(means, finite, "`means` must be finite everywhere.")
 
 
 def like(means: Array, value: AnyArray) -> Array:
     """`value` in the type of the means."""
+    if is_concrete(value):
+        return jnp.asarray(np.asarray(value, means.dtype))
     return jnp.asarray(value).astype(means.dtype)
 
 
@@ -43,7 +45,7 @@ def broadcast(value: Array, shape: tuple[int, ...], name: str) -> Array:
 def checked_weights(means: Array, weights: AnyArray | None) -> Float[Array, " k"]:
     """Log-weights of the components, normalised; equal if left out."""
     count = means.shape[0]
-    weights = jnp.full((count,), 1 / count) if weights is None else weights
+    weights = np.full(count, 1 / count) if weights is None else weights
     weights = non_negative("weights")(like(means, weights))
     if weights.shape != (count,):
         raise ValueError(
@@ -51,8 +53,12 @@ def checked_weights(means: Array, weights: AnyArray | None) -> Float[Array, " k"
             f"probability a component."
         )
     message = "`weights` must sum to 1 within 1e-3; divide them by their sum."
-    weights = require(weights, jnp.abs(weights.sum() - 1) <= 1e-3, message)
-    return jnp.log(weights / weights.sum())
+    weights = require(weights, lambda w: abs(w.sum() - 1) <= 1e-3, message)
+    if not is_concrete(weights):
+        return jnp.log(weights / weights.sum())
+    weights = np.asarray(weights)
+    with np.errstate(divide="ignore"):
+        return jnp.asarray(np.log(weights / weights.sum()))
 
 
 def checked_classes(

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance
 from jaxwin._streaming import (
@@ -17,9 +18,9 @@ from jaxwin._streaming import (
     centred_ratios,
     draw,
     finish,
+    largest,
     log_ratios,
     merge,
-    nearest,
     partial,
 )
 from jaxwin._typing import Point, ScalarLike
@@ -93,7 +94,12 @@ class NoisedPoints(eqx.Module):
 
     def nearest(self, x: Point) -> Point:
         """The data point of largest weight at x."""
-        return nearest(self.blocks, x, self.alpha, self.variance(), self.centre)
+        point = self.blocks.points.reshape(-1, x.size)[self.largest(x)[1]]
+        return jax.lax.stop_gradient(point)
+
+    def largest(self, x: Point) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        """The largest log-weight relative to a unit weight at the centre, and whose."""
+        return largest(self.blocks, x, self.alpha, self.variance(), self.centre)
 
     def partial(self, x: Point, reference: Point) -> Online:
         """Sums over a_i and labels, relative to a unit weight at `reference`."""
