@@ -25,7 +25,16 @@ from types import ModuleType
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("jax", "equinox", "diffrax", "torch", "pykeops", "diffusionlab", "numpy")
+PACKAGES = (
+    "jax",
+    "equinox",
+    "diffrax",
+    "torch",
+    "azula",
+    "pykeops",
+    "diffusionlab",
+    "numpy",
+)
 
 
 def peer(name: str) -> ModuleType | None:

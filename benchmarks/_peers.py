@@ -1,4 +1,4 @@
-"""Peers of the stepper: diffrax, torch, and C for the random numbers alone."""
+"""Peers of the stepper: diffrax, torch, azula, and C for the random numbers alone."""
 
 import ctypes
 import subprocess
@@ -108,6 +108,44 @@ def torch_runs(means: np.ndarray, variance: float, times: np.ndarray) -> Runs:
 
     as_torch = lambda run: lambda x: run(torch.from_numpy(x))
     return {"em": as_torch(euler_maruyama), "heun": as_torch(heun)}
+
+
+def azula_runs(means: np.ndarray, variance: float, times: np.ndarray) -> Runs:
+    """Its ancestral and Heun samplers on OU time, with the exact denoiser."""
+    torch, denoise = peer("torch"), peer("azula.denoise")
+    samplers = peer("azula.sample")
+    if torch is None or denoise is None or samplers is None:
+        return {}
+    torch.set_num_threads(1)
+    means = torch.from_numpy(means)
+
+    def ou(t):
+        return torch.exp(-t), torch.sqrt(-torch.expm1(-2 * t))
+
+    class Exact(denoise.Denoiser):
+        schedule = staticmethod(ou)
+
+        def forward(self, x_t, t, **kwargs):
+            alpha, sigma = (float(level) for level in ou(t))
+            v = alpha**2 * variance + sigma**2
+            bias = -(alpha**2) / (2 * v) * (means**2).sum(1)
+            logits = torch.addmm(bias, x_t, (alpha / v) * means.T)
+            mean = torch.softmax(logits, 1) @ means
+            gain = alpha * variance / v
+            return denoise.DiracPosterior((1 - alpha * gain) * mean + gain * x_t)
+
+    options = {
+        "start": float(times[0]),
+        "stop": float(times[-1]),
+        "steps": len(times) - 1,
+        "silent": True,
+    }
+    ancestral = samplers.DDPMSampler(Exact(), **options)
+    heun = samplers.HeunSampler(Exact(), **options)
+    return {
+        "ddpm": lambda x: ancestral(torch.from_numpy(x)),
+        "heun": lambda x: heun(torch.from_numpy(x)),
+    }
 
 
 C_SOURCE = r"""

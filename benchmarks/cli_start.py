@@ -23,16 +23,14 @@ FIRST_RESULT = """
 import equinox as eqx, jax, jax.numpy as jnp, jax.random as jr
 from jaxwin.execution import run
 from jaxwin.processes import OrnsteinUhlenbeck
+from jaxwin.samplers import EulerMaruyama, sample
 from jaxwin.scores import ExactScore
 from jaxwin.targets import GaussianMixture
 
 def path_end(score, times, key, replica):
-    noises = jr.normal(jr.fold_in(key, replica), (times.size, 16))
-    def step(x, now):
-        t, s, z = now
-        h = t - s
-        return x + h * (x + 2 * score(x, t)) + jnp.sqrt(2 * h) * z, None
-    return jax.lax.scan(step, noises[0], (times[:-1], times[1:], noises[1:]))[0]
+    start_key, path_key = jr.split(key)
+    start = score.process.prior().sample(jr.fold_in(start_key, replica), 16)
+    return sample(EulerMaruyama(), score, start, times, path_key, replica)
 
 law = GaussianMixture.isotropic(means=[[1.0] * 16, [-1.0] * 16], variances=1.0)
 score = ExactScore(law, OrnsteinUhlenbeck())

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("score", "stepper", "uturn", "cli_start", "report_command")
+NAMES = ("score", "pruning", "stepper", "uturn", "cli_start", "report_command")
 
 
 def main() -> None:

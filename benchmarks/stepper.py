@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from _peers import c_normals, diffrax_runs, torch_runs
+from _peers import azula_runs, c_normals, diffrax_runs, torch_runs
 
 from jaxwin._random import pair_normals, pair_uniforms
 from jaxwin.processes import OrnsteinUhlenbeck, uniform
@@ -32,7 +32,7 @@ from jaxwin.targets import GaussianMixture
 
 B, D, BLOCK = 4096, 1024, 128
 # In a few dimensions a larger block fills the cache.
-SMALL_BLOCK = 512
+SMALL_BLOCK = 1024
 OU = OrnsteinUhlenbeck()
 KEY = jr.key(0)
 
@@ -138,7 +138,8 @@ def main() -> None:
     xs, times, few = jnp.asarray(X), grid(16), 128
     one = lambda x, t: plain_score(SCORE, x, t)
     peers = diffrax_runs(one, 2.0, 1.9, 16)
-    torch = torch_runs(np.array(SCORE.target.means), 0.5, np.asarray(times, float))
+    law = np.array(SCORE.target.means), 0.5, np.asarray(times, float)
+    torch, azula = torch_runs(*law), azula_runs(*law)
     em = {
         "jaxwin": ready(blocks, EulerMaruyama(), SCORE, xs, times, KEY),
         "jaxwin, vmap": ready(vmapped, EulerMaruyama(), SCORE, xs, times, KEY),
@@ -157,6 +158,9 @@ def main() -> None:
     if torch:
         em["torch in place"] = lambda: torch["em"](X)
         heun["torch in place"] = lambda: torch["heun"](X)
+    if azula:
+        em["azula DDPM"] = lambda: azula["ddpm"](X)
+        heun["azula Heun"] = lambda: azula["heun"](X)
     numbers = {"jaxwin": ready(our_normals, KEY)}
     if limit := c_normals():
         numbers["C, threefry and Box-Muller"] = limit
@@ -183,19 +187,25 @@ def reduced(score: ExactScore, times: jax.Array) -> Callable:
 
     def block(scheme, times, key, xs, first):
         y = jax.vmap(scheme.inside)(xs)
-        y = sample_block(EulerMaruyama(), scheme.score, y, times, key, first)
-        pairs = first // 2 + jnp.arange(size // 2, dtype=jnp.int32)
-        shape = times.size - 1, 1, D, jnp.float32
+        return sample_block(EulerMaruyama(), scheme.score, y, times, key, first)
+
+    def lifted(scheme, steps, key, ys, xs, first):
+        pairs = first // 2 + jnp.arange(BLOCK // 2, dtype=jnp.int32)
+        shape = steps, 1, D, jnp.float32
         made = jax.vmap(lambda p: pair_uniforms(key, p, *shape)[0])(pairs)
         even, odd = pair_normals(made)
         lift = jax.vmap(scheme.lift)
-        return lift(y[::2], xs[::2], even), lift(y[1::2], xs[1::2], odd)
+        return lift(ys[::2], xs[::2], even), lift(ys[1::2], xs[1::2], odd)
 
     @eqx.filter_jit
     def run(scheme, times, xs, key):
-        cut = xs.reshape(-1, size, D)
-        first = size * jnp.arange(len(cut), dtype=jnp.int32)
-        return jax.lax.map(lambda a: block(scheme, times, key, *a), (cut, first))
+        cut = lambda a, size: a.reshape(-1, size, a.shape[-1])
+        first = lambda size: jnp.arange(0, len(xs), size, dtype=jnp.int32)
+        one = lambda a: block(scheme, times, key, *a)
+        ys = jax.lax.map(one, (cut(xs, size), first(size)))
+        up = lambda a: lifted(scheme, times.size - 1, key, *a)
+        ys = ys.reshape(len(xs), -1)
+        return jax.lax.map(up, (cut(ys, BLOCK), cut(xs, BLOCK), first(BLOCK)))
 
     return lambda xs, key: run(scheme, times, xs, key)
 

@@ -70,8 +70,9 @@ def test_same_as_the_plain_law_in_float32(sigma):
     level = jnp.float32(ALPHA), jnp.float32(sigma)
     plain, pruned = (sums(*both(law, xs, *level)) for law in laws)
     for ours, theirs in zip(pruned, plain, strict=True):
-        slack = 2e-6 * float(np.abs(theirs).max())
-        np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=slack)
+        # Each is right to 1e-5; tiles sum in another order.
+        slack = 1e-5 * float(np.abs(theirs).max())
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=slack)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -52,8 +52,8 @@ class ReducedScheme(eqx.Module):
 
     def lift(self, y_end: Float[Array, " r"], x_start: Point, z: Point) -> Point:
         """The endpoint in d dimensions, given a Gaussian z: exact in law."""
-        rest = self.gain * self._outside(x_start) + self.spread * self._outside(z)
-        return self._embed(y_end) + rest + self.shift * self.centre
+        rest = self.gain * x_start + self.spread * z
+        return self._joined(y_end, rest) + self.shift * self.centre
 
     def lift_from_law(
         self, y_end: Float[Array, " r"], z: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -62,13 +62,12 @@ class ReducedScheme(eqx.Module):
         start = alpha**2 * self.variance + jnp.asarray(sigma) ** 2
         spread = jnp.sqrt(self.gain**2 * start + self.spread**2)
         centre = (self.gain * alpha + self.shift) * self.centre
-        return self._embed(y_end) + centre + spread * self._outside(z)
+        return self._joined(y_end, spread * z) + centre
 
-    def _outside(self, x: Point) -> Point:
-        return x - self._embed(self.inside(x))
-
-    def _embed(self, y: Float[Array, " r"]) -> Point:
-        return jnp.matmul(y, self.basis.T, precision="highest")
+    def _joined(self, y: Float[Array, " r"], x: Point) -> Point:
+        """The point x, with the coordinates y in the subspace."""
+        change = y - self.inside(x)
+        return x + jnp.matmul(change, self.basis.T, precision="highest")
 
 
 def reduce_scheme(

@@ -79,7 +79,7 @@ def simulate(
             out, for a target that can be sampled.
         reduce: Whether to reduce where that is possible; a `start` of your own is not.
         block_size: Replicas at once, even. Left out, 2^17 floats of state, which fit a
-            cache, and 128 to 512 replicas.
+            cache, and 128 to 1024 replicas.
         options: Those of `execution.run` (progress, checkpoints, ...).
 
     Raises:
@@ -90,7 +90,7 @@ def simulate(
     scheme = reduce_scheme(step, score, times) if reduce and start is None else None
     replica = _Backward(step, score, times, scheme, observable, start, lift)
     point = jax.eval_shape(replica.start_point, key)
-    size = block_size or min(max(2**17 // point.size, 128), 512) // 2 * 2
+    size = block_size or min(max(2**17 // point.size, 128), 1024) // 2 * 2
     estimate = run(replica, num_replicas, key, block_size=size, **options)
     return Simulation(
         estimate=estimate,
