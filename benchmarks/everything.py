@@ -8,7 +8,15 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("score", "pruning", "stepper", "uturn", "cli_start", "report_command")
+NAMES = (
+    "score",
+    "pruning",
+    "stepper",
+    "uturn",
+    "cli_start",
+    "devices",
+    "report_command",
+)
 
 
 def main() -> None:

@@ -704,6 +704,7 @@ def test_scaled_data_cross_at_equal_signal_to_noise():
     assert np.all(base.pairs.crossing.found)
 
 
+@pytest.mark.slow
 def test_crossings_are_the_same_on_a_grid_that_begins_clean():
     law = GaussianMixture.isotropic(np.array([[2.0], [-2.0]]), 0.5)
     measure = lambda noises: speciation.clone_agreement(
