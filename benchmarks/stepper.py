@@ -27,6 +27,7 @@ from jaxwin.samplers import (
     sample,
     sample_block,
 )
+from jaxwin.samplers._drive import with_normals
 from jaxwin.scores import ExactScore
 from jaxwin.targets import GaussianMixture
 
@@ -189,23 +190,14 @@ def reduced(score: ExactScore, times: jax.Array) -> Callable:
         y = jax.vmap(scheme.inside)(xs)
         return sample_block(EulerMaruyama(), scheme.score, y, times, key, first)
 
-    def lifted(scheme, steps, key, ys, xs, first):
-        pairs = first // 2 + jnp.arange(BLOCK // 2, dtype=jnp.int32)
-        shape = steps, 1, D, jnp.float32
-        made = jax.vmap(lambda p: pair_uniforms(key, p, *shape)[0])(pairs)
-        even, odd = pair_normals(made)
-        lift = jax.vmap(scheme.lift)
-        return lift(ys[::2], xs[::2], even), lift(ys[1::2], xs[1::2], odd)
-
     @eqx.filter_jit
     def run(scheme, times, xs, key):
-        cut = lambda a, size: a.reshape(-1, size, a.shape[-1])
-        first = lambda size: jnp.arange(0, len(xs), size, dtype=jnp.int32)
+        first = jnp.arange(0, len(xs), size, dtype=jnp.int32)
         one = lambda a: block(scheme, times, key, *a)
-        ys = jax.lax.map(one, (cut(xs, size), first(size)))
-        up = lambda a: lifted(scheme, times.size - 1, key, *a)
-        ys = ys.reshape(len(xs), -1)
-        return jax.lax.map(up, (cut(ys, BLOCK), cut(xs, BLOCK), first(BLOCK)))
+        ys = jax.lax.map(one, (xs.reshape(-1, size, D), first))
+        lift = lambda ends, z: scheme.lift(*ends, z)
+        ends = ys.reshape(len(xs), -1), xs
+        return with_normals(lift, ends, key, 0, times.size - 1, D, xs.dtype)
 
     return lambda xs, key: run(scheme, times, xs, key)
 

@@ -4,14 +4,19 @@ The time loop stands inside, the replicas outside: the state of a block stays in
 Times, keys and replicas are traced, so new values do not recompile.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float, PyTree, Shaped
 
 from jaxwin._random import choice_key, normals, pair_normals, pair_uniforms
 from jaxwin._typing import Index, Key, Point
 from jaxwin.samplers._base import AbstractStep
 from jaxwin.scores import AbstractScore
+
+# Replicas whose Gaussians in full dimension stay in cache.
+TILE = 128
 
 
 def sample(
@@ -115,7 +120,51 @@ def sample_block(
     intervals = _intervals(times, first_step)
     start = (*starts, uniforms(intervals[0][0]))
     ((even, _), (odd, _), _), _ = jax.lax.scan(body, start, intervals)
-    return jnp.stack([even, odd], axis=1).reshape(count, dimension)
+    return weave(even, odd)
+
+
+def with_normals(
+    function: Callable[[PyTree[Array], Point], PyTree[Array]],
+    inputs: PyTree[Shaped[Array, "b ..."]],
+    key: Key,
+    first_replica: Index,
+    step: Index,
+    dimension: int,
+    dtype: DTypeLike,
+) -> PyTree[Shaped[Array, "b ..."]]:
+    """`function(input, z)` of consecutive replicas, z their Gaussians of one step.
+
+    As in `sample_block` the two halves share words of random bits, which are carried
+    from tile to tile; nothing of size (b, dimension) is held. `first_replica` is even.
+    """
+    count = jax.tree.leaves(inputs)[0].shape[0]
+    tile = min(TILE, count + count % 2)
+    fill = lambda a: jnp.pad(
+        a, ((0, -count % tile),) + ((0, 0),) * (a.ndim - 1), mode="edge"
+    )
+    cut = lambda a: fill(a).reshape(-1, tile, *a.shape[1:])
+    tiles = jax.tree.map(cut, inputs)
+    pairs = jnp.asarray(first_replica, jnp.int32) // 2
+    pairs = pairs + jnp.arange(tile // 2, dtype=jnp.int32)
+
+    def uniforms(pairs: Array):
+        of_pair = lambda pair: pair_uniforms(key, pair, step, 1, dimension, dtype)[0]
+        return jax.vmap(of_pair)(pairs)
+
+    def body(carry, now):
+        made, pairs = carry
+        halves = [jax.tree.map(lambda a, i=i: a[i::2], now) for i in (0, 1)]
+        found = map(jax.vmap(function), halves, pair_normals(made))
+        pairs = pairs + tile // 2
+        return (uniforms(pairs), pairs), jax.tree.map(weave, *found)
+
+    found = jax.lax.scan(body, (uniforms(pairs), pairs), tiles)[1]
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:count], found)
+
+
+def weave(even: Array, odd: Array) -> Array:
+    """One array of both halves, even replicas first."""
+    return jnp.stack([even, odd], axis=1).reshape(-1, *even.shape[1:])
 
 
 def _intervals(times: Float[Array, " t"], first_step: Index):

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxwin._random import normals, pair_normals, pair_uniforms
+from jaxwin._random import normals
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import Estimate, run
 from jaxwin.samplers._base import AbstractStep
-from jaxwin.samplers._drive import sample, sample_block
+from jaxwin.samplers._drive import sample, sample_block, with_normals
 from jaxwin.samplers._reduced import ReducedScheme, reduce_scheme
 from jaxwin.scores import AbstractScore, ExactScore
 from jaxwin.targets import AbstractLabelledTarget, AbstractTarget
@@ -130,17 +130,11 @@ class _Backward(eqx.Module):
         ends = sample_block(
             self.step, self._inner, xs, self.times, path_key, replicas[0]
         )
-        if self._lifts:
-            shape = self._after, 1, self._full, xs.dtype
-            z = jax.vmap(lambda pair: pair_uniforms(path_key, pair, *shape)[0])(
-                replicas[::2] // 2
-            )
-            halves = zip((ends[::2], ends[1::2]), pair_normals(z), strict=True)
-            lifted = [jax.vmap(self._lifted)(y, z) for y, z in halves]
-            observed = [jax.vmap(self._observe)(x) for x in lifted]
-            weave = lambda a, b: jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
-            return jax.tree.map(weave, *observed)
-        return jax.vmap(self._observe)(ends)
+        if not self._lifts:
+            return jax.vmap(self._observe)(ends)
+        seen = lambda end, z: self._observe(self._lifted(end, z))
+        after = replicas[0], self._after, self._full, xs.dtype
+        return with_normals(seen, ends, path_key, *after)
 
     @property
     def _inner(self) -> AbstractScore:
