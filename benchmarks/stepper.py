@@ -176,7 +176,7 @@ def main() -> None:
             "plain scan": ready(plain, score, xs, grid(256), KEY),
         }
         rows += rows_of(
-            f"reduction to {rank}, samples lifted", B * D * 256, variants, 1
+            f"reduction to {rank}, samples lifted", B * D * 256, variants, 3
         )
     _measure.store("stepper", rows)
 

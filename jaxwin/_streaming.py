@@ -191,6 +191,8 @@ def by_form(
     The choice depends on the noise level alone: it stays a branch when only points are
     batched, and becomes a select (all forms are evaluated) when noise levels are.
     """
+    # Points of numpy may say float64 where JAX has none.
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
     limit = ROUNDING["float64" if dtype == jnp.float64 else "float32"]
     types = dict.fromkeys([dtype, jax.dtypes.canonicalize_dtype(jnp.float64)])
     coarse = [signal * float(jnp.finfo(kind).eps) > limit for kind in types]

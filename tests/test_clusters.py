@@ -165,8 +165,13 @@ def test_points_and_labels_move_together():
 
 
 def test_clusters_that_cannot_be():
-    for clusters in (0, 1501):
+    for clusters in (0, 1501, True):
         with pytest.raises(ValueError, match="between 1 and the number of points"):
             Empirical(POINTS, clusters=clusters)
     with pytest.raises(ValueError, match="concrete points"):
         jax.jit(lambda points: Empirical(points, clusters=3).centre)(POINTS)
+
+
+def test_an_empty_batch():
+    law = Empirical(POINTS, clusters=12)
+    assert law.score_many(jnp.ones((0, 20)), ALPHA, 0.05).shape == (0, 20)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxwin import _streaming
 from jaxwin._streaming import ROUNDING
 from jaxwin.targets import AbstractLabelledTarget, Empirical, GaussianMixture, reduce
 
@@ -363,3 +364,15 @@ def test_reduced_labels(offset):
         )
         true = softmax(joint(x.astype(np.float64), ALPHA, float(np.float32(sigma))))
         np.testing.assert_allclose(got[0], true, rtol=0, atol=1e-4)
+
+
+@pytest.mark.f32
+def test_points_of_numpy_take_the_form_of_float32():
+    """A float64 array of numpy is float32 here: it must not pass for float64."""
+    form = _streaming.by_form(
+        jnp.asarray(1e4, jnp.float32),
+        np.dtype("float64"),
+        lambda dtype: jnp.zeros(()),
+        lambda: jnp.ones(()),
+    )
+    assert form == 1

@@ -89,3 +89,17 @@ def test_a_score_without_a_law_needs_a_start():
 
     with pytest.raises(ValueError, match="`start` is left out"):
         simulate(EulerFlow(), Linear(OU), TIMES, 4, jr.key(0))
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (TIMES[:1], "at least 2 times"),
+        (TIMES[::-1], "decrease strictly"),
+    ],
+)
+def test_times_that_cannot_be(times, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(EulerMaruyama(), SCORE, times, 4, jr.key(0))
+    with pytest.raises(ValueError, match="at least 1"):
+        simulate(EulerMaruyama(), SCORE, TIMES, 4, jr.key(0), block_size=0)

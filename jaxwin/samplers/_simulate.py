@@ -7,8 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxwin._checks import check_decreasing, is_concrete
 from jaxwin._random import normals
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import Estimate, run
@@ -83,14 +85,23 @@ def simulate(
         options: Those of `execution.run` (progress, checkpoints, ...).
 
     Raises:
-        ValueError: No `start`, and a score without a law to draw it from; or what
-            `execution.run` refuses.
+        ValueError: Times that do not decrease, no `start` and a score without a law to
+            draw it from, or what `execution.run` refuses.
     """
+    times = jnp.asarray(times)
+    if times.ndim != 1 or times.size < 2:
+        raise ValueError(
+            f"`times` has shape {times.shape}; it must be a list of at least 2 times."
+        )
+    if is_concrete(times):
+        check_decreasing(np.asarray(times), "times")
     lift = observable is not labels if lift is None else lift
     scheme = reduce_scheme(step, score, times) if reduce and start is None else None
     replica = _Backward(step, score, times, scheme, observable, start, lift)
     point = jax.eval_shape(replica.start_point, key)
-    size = block_size or min(max(2**17 // point.size, 128), 1024) // 2 * 2
+    size = block_size
+    if size is None:
+        size = min(max(2**17 // point.size, 128), 1024) // 2 * 2
     estimate = run(replica, num_replicas, key, block_size=size, **options)
     return Simulation(
         estimate=estimate,

@@ -75,10 +75,10 @@ def clustered(
 
     if not is_concrete(points):
         raise ValueError("`clusters` are made from concrete points: build outside jit.")
-    if not 1 <= num_clusters <= len(points):
+    if type(num_clusters) is not int or not 1 <= num_clusters <= len(points):
         raise ValueError(
-            f"`clusters` is {num_clusters}; it must be between 1 and the number of "
-            f"points, {len(points)}."
+            f"`clusters` is {num_clusters!r}; it must be a whole number between 1 and "
+            f"the number of points, {len(points)}."
         )
     near = np.asarray(points) - np.asarray(centre)
     means = MiniBatchKMeans(num_clusters, batch_size=4096, max_iter=20, random_state=0)

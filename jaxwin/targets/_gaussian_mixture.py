@@ -27,7 +27,6 @@ from jaxwin.targets._mixture_arguments import (
     checked_classes,
     checked_means,
     checked_weights,
-    is_central,
     like,
 )
 
@@ -46,8 +45,7 @@ class GaussianMixture(AbstractLabelledTarget):
     (isotropic, diagonal), O(K d r) (rank r) or O(K d^2) (full) at every noise level.
 
     Responsibilities are right in float32 at every sigma (DESIGN 4); under `vmap` an
-    isotropic mixture costs a matrix product per contraction. Where its means surround
-    the origin (`central`) nothing is subtracted from the points, a program of its own.
+    isotropic mixture costs a matrix product per contraction.
 
     References:
         Biroli et al., arXiv:2402.18491, section 2; Li & Chen, arXiv:2403.01633.
@@ -58,7 +56,6 @@ class GaussianMixture(AbstractLabelledTarget):
     log_weights: Float[Array, " k"]
     labels: Int[Array, " k"]
     label_count: int = eqx.field(static=True)
-    central: bool = eqx.field(static=True, default=False)
 
     @classmethod
     def isotropic(
@@ -335,7 +332,7 @@ class GaussianMixture(AbstractLabelledTarget):
         if isinstance(self.covariance, Isotropic):
             variances = self.covariance.variances
             return IsotropicComponents(
-                self.means, variances, self.log_weights, alpha, sigma, self.central
+                self.means, variances, self.log_weights, alpha, sigma
             )
         return self._any_seen(alpha, sigma)
 
@@ -371,5 +368,4 @@ def _mixture(
 ) -> GaussianMixture:
     log_weights = checked_weights(means, weights)
     classes, num_labels = checked_classes(means, labels)
-    central = is_central(means)
-    return GaussianMixture(means, covariance, log_weights, classes, num_labels, central)
+    return GaussianMixture(means, covariance, log_weights, classes, num_labels)

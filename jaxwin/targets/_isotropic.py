@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
@@ -37,7 +36,7 @@ class _Weights(NamedTuple):
 class IsotropicComponents(AbstractComponents):
     r"""Components N(alpha m_k, nu_k I), nu_k = alpha^2 v_k + sigma^2.
 
-    About a centre c, with n_k = m_k - c, y = x - alpha c and nu the smallest nu_k,
+    About the centre c, with n_k = m_k - c, y = x - alpha c and nu the smallest nu_k,
 
         log p(k | x) ~ log w_k + alpha y . n_k / nu_k - alpha^2 |n_k|^2 / (2 nu_k)
                        + |y|^2 (nu_k - nu) / (2 nu nu_k) - d log(nu_k / nu) / 2
@@ -45,8 +44,6 @@ class IsotropicComponents(AbstractComponents):
         E[x0 | x]    = c + sum_k p(k | x) (sigma^2 n_k + alpha v_k y) / nu_k
 
     normalised after the sums. Where this would round too much, `by_form` takes another.
-    The centre is the mean of the m_k, or the origin where `central` says that it serves
-    as well: then y is x, and no pass over the points is spent on it.
     """
 
     means: Float[Array, "k d"]
@@ -54,9 +51,10 @@ class IsotropicComponents(AbstractComponents):
     log_weights: Float[Array, " k"]
     alpha: ScalarLike
     sigma: ScalarLike
-    central: bool = eqx.field(static=True)
 
     def log_responsibilities(self, x: Point) -> Float[Array, " k"]:
+        x = as_float(x)
+
         def use(weights: _Weights) -> Array:
             log_ratio = weights.log_ratio(self._all())
             # In the type of x only when what is large and common is gone.
@@ -66,6 +64,8 @@ class IsotropicComponents(AbstractComponents):
         return self._weigh(x, use)
 
     def log_density(self, x: Point) -> Float[Array, ""]:
+        x = as_float(x)
+
         def use(weights: _Weights) -> Array:
             log_mass = self._sum(x, weights).log_mass()
             return (weights.log_reference + log_mass).astype(x.dtype)
@@ -73,6 +73,8 @@ class IsotropicComponents(AbstractComponents):
         return self._weigh(x, use)
 
     def score(self, x: Point) -> Point:
+        x = as_float(x)
+
         def use(weights: _Weights) -> Point:
             mean, rate, _ = self._average(x, weights)
             return self.alpha * mean - rate * weights.y
@@ -80,6 +82,8 @@ class IsotropicComponents(AbstractComponents):
         return self._weigh(x, use)
 
     def denoise(self, x: Point) -> Point:
+        x = as_float(x)
+
         def use(weights: _Weights) -> Point:
             mean, _, gain = self._average(x, weights)
             between = channel_variance(self.sigma) * mean
@@ -107,7 +111,7 @@ class IsotropicComponents(AbstractComponents):
         alpha, sigma_sq = cast(self.alpha), channel_variance(cast(self.sigma))
         centre, low = cast(self._centre()), cast(self.variances.min())
         level = alpha**2 * low + sigma_sq
-        y = cast(x) if self.central else cast(x) - alpha * centre
+        y = cast(x) - alpha * centre
         square = jnp.sum(y**2)
 
         def log_ratio(some: _Some) -> Array:
@@ -145,8 +149,7 @@ class IsotropicComponents(AbstractComponents):
             return ratio + (some.log_weights - self.log_weights[r])
 
         log_reference = self.log_weights[r] + _log_kernel(square, level, x.size)
-        y = x if self.central else x - self.alpha * self._centre()
-        return _Weights(log_reference, log_ratio, y)
+        return _Weights(log_reference, log_ratio, x - self.alpha * self._centre())
 
     def _nearest(self, x: Point) -> Int[Array, ""]:
         """The likeliest component, or a near tie, which serves as well."""
@@ -216,8 +219,6 @@ class IsotropicComponents(AbstractComponents):
         return _Some(self.means, self.variances, self.log_weights, index)
 
     def _centre(self) -> Point:
-        if self.central:
-            return jnp.zeros_like(self.means[0])
         return self.means.mean(axis=0)
 
     def _noised(self, variances: Array) -> Array:

@@ -67,17 +67,3 @@ def checked_classes(
     """Class of each component and their number; each its own if left out."""
     count = means.shape[0]
     return check_labels(np.arange(count) if labels is None else labels, count)
-
-
-def is_central(means: Array) -> bool:
-    """Whether the origin serves as the centre of the means, which rounding asks for.
-
-    Where their mean is not much farther from it than the farthest of them from their
-    mean, log-weights about the origin round little more than about the mean.
-    """
-    if not is_concrete(means):
-        return False
-    host = np.asarray(means)
-    centre = host.mean(axis=0)
-    radius = np.linalg.norm(host - centre, axis=1).max()
-    return bool(np.linalg.norm(centre) <= 1.5 * radius)

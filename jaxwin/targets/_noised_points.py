@@ -49,6 +49,7 @@ class NoisedPoints(eqx.Module):
 
     def posterior(self, x: Point) -> Posterior:
         """Evidence, mean, label posterior and purity at x."""
+        x = as_float(x)
 
         def use(weights: _Weights) -> Posterior:
             return finish(self._sum(weights), weights.log_reference)
@@ -58,6 +59,7 @@ class NoisedPoints(eqx.Module):
 
     def score(self, x: Point) -> Point:
         """Score (alpha E[a | x] - x) / v."""
+        x = as_float(x)
 
         def use(weights: _Weights) -> Point:
             online = self._sum(weights)
@@ -68,6 +70,7 @@ class NoisedPoints(eqx.Module):
 
     def draw(self, x: Point, uniform: ScalarLike) -> Point:
         """A data point drawn by its weight at x, by one uniform."""
+        x = as_float(x)
 
         def use(weights: _Weights) -> Point:
             return draw(self.blocks, weights.log_ratio, self._sum(weights), uniform)
@@ -78,6 +81,7 @@ class NoisedPoints(eqx.Module):
         self, x: Point, add: Callable[[Array, Array], Array], zero: Array
     ) -> Array:
         """Sum over blocks of add(p_i, a_i - E[a | x]), centred before squaring."""
+        x = as_float(x)
 
         def use(weights: _Weights) -> Array:
             online = self._sum(weights)
