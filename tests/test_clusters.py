@@ -147,6 +147,7 @@ def test_one_branch_for_a_tile():
     assert all(equation.invars[0].aval.shape == () for equation in conds)
 
 
+@pytest.mark.slow
 def test_noise_levels_may_be_batched():
     law, sigmas = Empirical(POINTS, clusters=12), jnp.array([0.03, 0.3])
     xs = noised(POINTS, 0.03, 20)

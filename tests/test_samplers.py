@@ -63,6 +63,14 @@ STEPS = {
     ),
 }
 every_step = pytest.mark.parametrize("case", STEPS.values(), ids=STEPS.keys())
+# Where Heun's flow would compile long and adds little.
+most_steps = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=[pytest.mark.slow] * (name == "Heun"))
+        for name, case in STEPS.items()
+    ],
+)
 flows = pytest.mark.parametrize(
     "case", [STEPS["Euler"], STEPS["Heun"]], ids=["Euler", "Heun"]
 )
@@ -199,7 +207,7 @@ SCORE = ExactScore(LAW, OU)
 TIMES = log_snr_uniform(OU, 2.0, 0.05, 20)
 
 
-@every_step
+@most_steps
 def test_block_follows_the_replicas(case):
     xs = jr.normal(jr.key(1), (6, 12))
     together = BLOCK(case.step, SCORE, xs, TIMES, KEY, 4)
@@ -255,7 +263,7 @@ def test_evaluations_are_counted(case):
     assert len(calls) == case.step.evaluations(20)
 
 
-@every_step
+@most_steps
 def test_float32_points_stay_float32_and_near(case):
     law = GaussianMixture.isotropic(np.float32(LAW.means), np.float32(0.2))
     narrow = ExactScore(law, OU)

@@ -47,7 +47,13 @@ def second_moments(score, x, t):
 OUTSIDE = np.linalg.svd(MEANS - MEANS.mean(0))[2][-1]
 
 
-@pytest.mark.parametrize("step", [EulerMaruyama(), EulerFlow()], ids=["EM", "flow"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(EulerMaruyama(), id="EM"),
+        pytest.param(EulerFlow(), id="flow", marks=pytest.mark.slow),
+    ],
+)
 def test_lifted_points_have_the_law_of_the_full_run(step):
     """8,192 replicas each: first and second moments within 4 combined errors."""
     measure = partial(simulate, step, SCORE, TIMES, 8192, observable=second_moments)

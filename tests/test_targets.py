@@ -237,6 +237,8 @@ AGAIN = {
     "diagonal 1-D",
     "full 1-D",
     "empirical points 1-D",
+    "empirical kernel 1-D",
+    "restricted",
 }
 
 
