@@ -33,6 +33,8 @@ INTERRUPTED = """
 import contextlib, os, signal
 from jaxwin import cli
 
+# A shell's background jobs, and what they start, ignore the signal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 stages = cli._stages
 
 @contextlib.contextmanager
