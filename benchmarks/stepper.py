@@ -4,12 +4,15 @@
 
 Two-component mixture in 1,024 dimensions, 4,096 particles (a state of 16 MiB), float32.
 Rates are G steps x particles x dimensions a core-second; peers that are missing are
-left out. The limit of the random numbers is C, compiled here.
+left out. The limit of a row with noise are its normals made by C, compiled here, and
+nothing else; of the flow, two scores a step as in `score.py`. Bytes are XLA's count of
+temporaries.
 """
 
 import _measure  # isort: skip  # threads first
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -17,6 +20,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from _peers import azula_runs, c_normals, diffrax_runs, torch_runs
+from score import limit
 
 from jaxwin._random import pair_normals, pair_uniforms
 from jaxwin.processes import OrnsteinUhlenbeck, uniform
@@ -129,9 +133,26 @@ def our_normals(key):
     return jax.lax.scan(body, start, jnp.arange(64, dtype=jnp.int32))[0][:2]
 
 
-def ready(function: Callable, *arguments) -> Callable[[], None]:
+class Program(NamedTuple):
+    """A compiled function and its arguments: a call waits for the result."""
+
+    function: Callable
+    arguments: tuple
+
+    def __call__(self) -> None:
+        """One run."""
+        jax.block_until_ready(self.function(*self.arguments))
+
+    def temp_mib(self) -> float:
+        """Temporaries in MiB."""
+        program = self.function.lower(*self.arguments).compile()
+        found = getattr(program, "compiled", program).memory_analysis()
+        return round(found.temp_size_in_bytes / 2**20, 2)
+
+
+def ready(function: Callable, *arguments) -> Program:
     """A call that waits for its result."""
-    return lambda: jax.block_until_ready(function(*arguments))
+    return Program(function, arguments)
 
 
 def main() -> None:
@@ -163,25 +184,31 @@ def main() -> None:
         em["azula DDPM"] = lambda: azula["ddpm"](X)
         heun["azula Heun"] = lambda: azula["heun"](X)
     numbers = {"jaxwin": ready(our_normals, KEY)}
-    if limit := c_normals():
-        numbers["C, threefry and Box-Muller"] = limit
-    rows = rows_of("EM, 16 steps", B * D * 16, em)
-    rows += rows_of("Heun flow, 16 steps", B * D * 16, heun)
-    rows += rows_of("normals", 64 * 128 * 1024, numbers)
-    rows += rows_of("EM, 256 steps, 128 particles", few * D * 256, long, 3)
+    if c := c_normals():
+        numbers["C, threefry and Box-Muller"] = c
+    made = 64 * 128 * 1024
+    rows = rows_of("normals", made, numbers)
+    fastest = made / (1e9 * rows[-1]["G_per_core_s"]) / made if c else None
+    noise = lambda count: None if fastest is None else fastest * count
+    work = B * D * 16
+    rows += rows_of("EM, 16 steps", work, em, limit=noise(work))
+    two_scores = 32 * limit(B, 2, D)
+    rows += rows_of("Heun flow, 16 steps", work, heun, limit=two_scores)
+    work = few * D * 256
+    rows += rows_of("EM, 256 steps, 128 particles", work, long, 3, noise(work))
     for rank in (1, 4, 8):
         score = mixture(rank + 1)
         variants = {
-            "jaxwin": ready(reduced(score, grid(256)), xs, KEY),
+            "jaxwin": reduced(score, grid(256), xs),
             "plain scan": ready(plain, score, xs, grid(256), KEY),
         }
-        rows += rows_of(
-            f"reduction to {rank}, samples lifted", B * D * 256, variants, 3
-        )
+        least = noise(B * (D + rank * 256))
+        what = f"reduction to {rank}, samples lifted"
+        rows += rows_of(what, B * D * 256, variants, 3, least)
     _measure.store("stepper", rows)
 
 
-def reduced(score: ExactScore, times: jax.Array) -> Callable:
+def reduced(score: ExactScore, times: jax.Array, xs: jax.Array) -> Program:
     """Euler-Maruyama in the subspace of the means, the endpoints lifted."""
     scheme, size = reduce_scheme(EulerMaruyama(), score, times), SMALL_BLOCK
     assert scheme is not None
@@ -199,13 +226,20 @@ def reduced(score: ExactScore, times: jax.Array) -> Callable:
         ends = ys.reshape(len(xs), -1), xs
         return with_normals(lift, ends, key, 0, times.size - 1, D, xs.dtype)
 
-    return lambda xs, key: run(scheme, times, xs, key)
+    return ready(run, scheme, times, xs, KEY)
 
 
 def rows_of(
-    what: str, work: float, variants: dict[str, Callable], rounds: int = 7
+    what: str,
+    work: float,
+    variants: dict[str, Callable],
+    rounds: int = 7,
+    limit: float | None = None,
 ) -> list[dict]:
-    """Rates of variants that do the same work, and how much faster the first is."""
+    """Rates of variants that do the same work, and how much faster the first is.
+
+    `limit` are the seconds that the work cannot go below.
+    """
     times = _measure.alternate(variants, rounds)
     ours = next(iter(times.values()))["median_s"]
     rate = lambda seconds: round(1e-9 * work / seconds, 4)
@@ -216,9 +250,11 @@ def rows_of(
             "G_per_core_s": rate(taken["median_s"]),
             "spread": [rate(taken["high_s"]), rate(taken["low_s"])],
             "first_call_s": taken["first_s"],
+            "fraction_of_limit": limit and round(limit / taken["median_s"], 3),
+            "temp_mib": call.temp_mib() if isinstance(call, Program) else None,
             "jaxwin_faster": round(taken["median_s"] / ours, 2),
         }
-        for name, taken in times.items()
+        for (name, taken), call in zip(times.items(), variants.values(), strict=True)
     ]
 
 

@@ -71,6 +71,15 @@ def check_positive(value: float, name: str) -> None:
         raise ValueError(f"`{name}` is {value}; it must be finite and positive.")
 
 
+def check_point(x: Array, dimension: int) -> None:
+    """Raise ValueError unless `x` is one point; a shorter one would broadcast."""
+    if x.shape != (dimension,):
+        raise ValueError(
+            f"`x` has shape {x.shape}; a law in {dimension} dimensions takes one point "
+            f"of shape ({dimension},): use `jax.vmap` for many."
+        )
+
+
 def check_curve(noises: np.ndarray, name: str) -> None:
     """Raise ValueError unless `noises` increase strictly and are at least 4."""
     if noises.ndim != 1 or noises.size < 4 or not np.all(np.diff(noises) > 0):

@@ -680,6 +680,15 @@ def test_scores_at_zero_noise_are_refused(name):
             target.log_density(x, 1.0, 0.0)
 
 
+@in_space
+def test_a_point_of_another_length_is_refused(name):
+    target = BY_NAME[name].build()
+    for x in (jnp.ones(1), jnp.ones(target.dimension + 1)):
+        for ask in (target.score, target.denoise, target.label_log_posterior):
+            with pytest.raises(ValueError, match="takes one point"):
+                ask(x, 1.0, 0.5)
+
+
 @every_kind
 def test_restriction(name):
     case = BY_NAME[name]

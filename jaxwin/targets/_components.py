@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxwin._checks import check_point
 from jaxwin._numerics import LOG_TWO_PI, channel_variance
 from jaxwin._typing import Point, ScalarLike
 from jaxwin.targets._covariance import AbstractCovariance
@@ -86,6 +87,7 @@ class AnyComponents(AbstractComponents):
         return self.means + self.covariance.apply(gain, self._offset(x))
 
     def _offset(self, x: Point) -> Float[Array, "k d"]:
+        check_point(x, self.means.shape[1])
         return x[None] - self.alpha * self.means
 
     def _relative(self, x: Point) -> "_Relative":

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxwin._checks import check_point
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance
 from jaxwin._streaming import Online, by_form, coordinate_sum, merge, partial
 from jaxwin._typing import Point, ScalarLike
@@ -95,6 +96,7 @@ class IsotropicComponents(AbstractComponents):
         self, x: Point, use: Callable[[_Weights], PyTree[Array]]
     ) -> PyTree[Array]:
         """What `use` makes of the weights, in the form that rounding allows."""
+        check_point(x, self.means.shape[1])
         near = self.means - self._centre()[None]
         low, high = self.variances.min(), self.variances.max()
         spread = jnp.sum(near**2, axis=1).max() + x.size * (high - low) / 2

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PyTree
 
+from jaxwin._checks import check_point
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance
 from jaxwin._streaming import (
     Block,
@@ -145,6 +146,7 @@ class NoisedPoints(eqx.Module):
         self, x: Point, use: Callable[[_Weights], PyTree[Array]]
     ) -> PyTree[Array]:
         """What `use` makes of the log-weights, in the form that rounding allows."""
+        check_point(x, self.centre.size)
 
         def about_centre(dtype: jnp.dtype) -> PyTree[Array]:
             alpha, variance = _cast(self.alpha, dtype), self.variance(dtype)
