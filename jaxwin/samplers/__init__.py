@@ -1,15 +1,43 @@
-"""Reverse-time steps and the drivers that run them."""
+"""Reverse-time steps, the drivers that run them, and what surrounds a run."""
 
+from jaxwin.samplers._ancestral import Ancestral as Ancestral
 from jaxwin.samplers._base import AbstractStep as AbstractStep
+from jaxwin.samplers._ddim import DDIM as DDIM
+from jaxwin.samplers._deis import DEIS as DEIS
+from jaxwin.samplers._dpm_solver import DPMSolverPP as DPMSolverPP
 from jaxwin.samplers._drive import sample as sample, sample_block as sample_block
+from jaxwin.samplers._edm_heun import EDMHeun as EDMHeun
 from jaxwin.samplers._euler_maruyama import EulerMaruyama as EulerMaruyama
+from jaxwin.samplers._exact_transition import ExactTransition as ExactTransition
+from jaxwin.samplers._exponential import ExponentialEuler as ExponentialEuler
 from jaxwin.samplers._flows import EulerFlow as EulerFlow, HeunFlow as HeunFlow
+from jaxwin.samplers._moves import (
+    Corrected as Corrected,
+    Restarting as Restarting,
+    restart_times as restart_times,
+)
+from jaxwin.samplers._pndm import PNDM as PNDM
 from jaxwin.samplers._reduced import (
     ReducedScheme as ReducedScheme,
     reduce_scheme as reduce_scheme,
 )
+from jaxwin.samplers._seeds import SEEDS as SEEDS
 from jaxwin.samplers._simulate import (
     Simulation as Simulation,
     labels as labels,
     simulate as simulate,
 )
+from jaxwin.samplers._starts import (
+    FromLaw as FromLaw,
+    FromMoments as FromMoments,
+    FromPrior as FromPrior,
+    HorizonBias as HorizonBias,
+    horizon_bias as horizon_bias,
+)
+from jaxwin.samplers._stochastic_heun import StochasticHeun as StochasticHeun
+from jaxwin.samplers._trajectory import (
+    clones as clones,
+    forward_backward as forward_backward,
+    trajectory as trajectory,
+)
+from jaxwin.samplers._unipc import UniPC as UniPC

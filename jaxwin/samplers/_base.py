@@ -4,10 +4,14 @@ import abc
 from typing import TypeAlias
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
+from jaxwin._checks import check_decreasing, is_concrete
 from jaxwin._typing import ScalarLike
+from jaxwin.processes import AbstractProcess
 from jaxwin.scores import AbstractScore, BatchedScore
 
 Memory: TypeAlias = PyTree[Array]
@@ -34,6 +38,21 @@ class AbstractStep(eqx.Module):
     def evaluations(self, num_steps: int) -> int:
         """Score evaluations of a run, warm-up included."""
 
+    @property
+    def linear(self) -> bool:
+        """Whether a move is linear in point, score and noise: then it reduces."""
+        return True
+
+    @property
+    def from_pure_noise(self) -> bool:
+        """Whether a run may begin where alpha = 0."""
+        return False
+
+    @property
+    def rises(self) -> bool:
+        """Whether times may go up on the way: noise is then put back."""
+        return False
+
     def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
         """What the step remembers before the first move; nothing, unless it says so."""
         return None
@@ -58,3 +77,46 @@ def coefficients(
     """Drift f and noise rate g^2 of the score's clock at t, in the dtype of x."""
     f, rate = score.process.drift_coefficient(t), score.process.diffusion_sq(t)
     return jnp.asarray(f, x.dtype), jnp.asarray(rate, x.dtype)
+
+
+def check_times(
+    step: AbstractStep, process: AbstractProcess, times: Float[Array, " t"]
+) -> None:
+    """Raise ValueError for times that a step cannot run along, where they are concrete.
+
+    They decrease, stay on the clock, and reach sigma = 0 at the end alone: a score is
+    evaluated at all others. Where alpha = 0 most steps would divide by it.
+    """
+    if times.ndim != 1 or times.size < 2:
+        raise ValueError(
+            f"`times` has shape {times.shape}; it must be a list of at least 2 times, "
+            f"the ends of one step."
+        )
+    if not is_concrete(process, times):
+        return
+    with jax.ensure_compile_time_eval():  # constants of a caller's jit
+        alpha, sigma = (
+            np.asarray(process.alpha(times)),
+            np.asarray(process.sigma(times)),
+        )
+        low, high = map(float, process.domain)
+    numbers = np.asarray(times)
+    if not step.rises:
+        check_decreasing(numbers, "times")
+    # Grids are made in floats: an end may be off by its rounding.
+    slack = 8 * np.finfo(numbers.dtype).eps * max(abs(numbers).max(), 1)
+    if not np.all((low - slack <= numbers) & (numbers <= high + slack)):
+        raise ValueError(
+            f"`times` run from {numbers[0]:g} to {numbers[-1]:g}; on this clock they "
+            f"must lie between {low:g} and {high:g}."
+        )
+    if not np.all(sigma[:-1] > 0):
+        raise ValueError(
+            "`times` reach sigma = 0 before their end; there is no score there."
+        )
+    if not step.from_pure_noise and alpha[0] == 0:
+        raise ValueError(
+            f"`times` begin at {numbers[0]:g}, where alpha = 0, by which "
+            f"{type(step).__name__} divides; begin a little below, or with "
+            f"`ExactTransition`."
+        )

@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, DTypeLike, Float, PyTree, Shaped
+import numpy as np
+from jaxtyping import Array, DTypeLike, Float, Int, PyTree, Shaped
 
+from jaxwin._checks import is_concrete
 from jaxwin._random import choice_key, normals, pair_normals, pair_uniforms
 from jaxwin._typing import Index, Key, Point
-from jaxwin.samplers._base import AbstractStep
+from jaxwin.samplers._base import AbstractStep, check_times
 from jaxwin.scores import AbstractScore
 
 # Replicas whose Gaussians in full dimension stay in cache.
@@ -46,7 +48,13 @@ def sample(
 
     Returns:
         The point at `times[-1]`.
+
+    Raises:
+        ValueError: Times that do not decrease, leave the clock, reach sigma = 0 before
+            the end or begin at alpha = 0 with a step that divides by it.
+        FloatingPointError: The point is not finite (under a trace it is returned).
     """
+    check_times(step, score.process, times)
     replica = jnp.asarray(replica, jnp.int32)
 
     def body(carry, interval):
@@ -55,8 +63,8 @@ def sample(
         return step.step(score, x, t, s, z, choice_key(key, replica, i), mem), None
 
     start = x, step.init(score, x, times[0])
-    (x, _), _ = jax.lax.scan(body, start, _intervals(times, first_step))
-    return x
+    (x, _), _ = jax.lax.scan(body, start, intervals(times, first_step))
+    return finished(x)
 
 
 def sample_block(
@@ -89,8 +97,10 @@ def sample_block(
         The points at `times[-1]`.
 
     Raises:
-        ValueError: An odd number of points.
+        ValueError: An odd number of points, or times as in `sample`.
+        FloatingPointError: A point is not finite (under a trace it is returned).
     """
+    check_times(step, score.process, times)
     count, dimension = xs.shape
     if count % 2:
         raise ValueError(
@@ -117,10 +127,20 @@ def sample_block(
         return (*moved, uniforms(i + 1)), None
 
     starts = [(half, step.init(many, half, times[0])) for half in (xs[::2], xs[1::2])]
-    intervals = _intervals(times, first_step)
-    start = (*starts, uniforms(intervals[0][0]))
-    ((even, _), (odd, _), _), _ = jax.lax.scan(body, start, intervals)
-    return weave(even, odd)
+    moves = intervals(times, first_step)
+    start = (*starts, uniforms(moves[0][0]))
+    ((even, _), (odd, _), _), _ = jax.lax.scan(body, start, moves)
+    return finished(weave(even, odd))
+
+
+def finished(points: Float[Array, "*b d"]) -> Float[Array, "*b d"]:
+    """The points, unless they can be looked at and are not finite."""
+    if is_concrete(points) and not np.all(np.isfinite(points)):
+        raise FloatingPointError(
+            "a run ended at NaN or infinity: its score is not finite on the way, or "
+            "its steps are too long; take more steps, or end at sigma > 0."
+        )
+    return points
 
 
 def with_normals(
@@ -167,7 +187,10 @@ def weave(even: Array, odd: Array) -> Array:
     return jnp.stack([even, odd], axis=1).reshape(-1, *even.shape[1:])
 
 
-def _intervals(times: Float[Array, " t"], first_step: Index):
+def intervals(
+    times: Float[Array, " t"], first_step: Index
+) -> tuple[Int[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
+    """Number, beginning and end of every step."""
     count = times.size - 1
     index = jnp.asarray(first_step, jnp.int32) + jnp.arange(count, dtype=jnp.int32)
     return index, times[:-1], times[1:]

@@ -81,7 +81,7 @@ def reduce_scheme(
     Raises:
         ValueError: The mixture is traced; its rank fixes array shapes.
     """
-    if not isinstance(score, ExactScore):
+    if not (step.linear and isinstance(score, ExactScore)):
         return None
     if not isinstance(score.target, GaussianMixture):
         return None

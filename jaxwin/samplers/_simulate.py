@@ -7,14 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import numpy as np
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxwin._checks import check_decreasing, is_concrete
 from jaxwin._random import normals
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import Estimate, run
-from jaxwin.samplers._base import AbstractStep
+from jaxwin.samplers._base import AbstractStep, check_times
 from jaxwin.samplers._drive import sample, sample_block, with_normals
 from jaxwin.samplers._reduced import ReducedScheme, reduce_scheme
 from jaxwin.scores import AbstractScore, ExactScore
@@ -85,16 +83,11 @@ def simulate(
         options: Those of `execution.run` (progress, checkpoints, ...).
 
     Raises:
-        ValueError: Times that do not decrease, no `start` and a score without a law to
+        ValueError: Times as in `sample`, no `start` and a score without a law to
             draw it from, or what `execution.run` refuses.
     """
     times = jnp.asarray(times)
-    if times.ndim != 1 or times.size < 2:
-        raise ValueError(
-            f"`times` has shape {times.shape}; it must be a list of at least 2 times."
-        )
-    if is_concrete(times):
-        check_decreasing(np.asarray(times), "times")
+    check_times(step, score.process, times)
     lift = observable is not labels if lift is None else lift
     scheme = reduce_scheme(step, score, times) if reduce and start is None else None
     replica = _Backward(step, score, times, scheme, observable, start, lift)

@@ -9,3 +9,4 @@ from jaxwin.scores._conversions import (
     convert_prediction as convert_prediction,
 )
 from jaxwin.scores._exact import ExactScore as ExactScore
+from jaxwin.scores._guided import Guided as Guided

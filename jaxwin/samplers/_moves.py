@@ -1,0 +1,177 @@
+"""Moves between the steps: Langevin correction, and restart. They wrap any step."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxwin._typing import ScalarLike
+from jaxwin.samplers._base import AbstractStep, AnyScore, Keys, Memory, Points
+from jaxwin.samplers._move import move
+
+
+class Corrected(AbstractStep):
+    """A step, then `moves` steps of Langevin dynamics at the time where it arrived.
+
+        x <- x + delta score(x, s) + sqrt(2 delta) z,    delta = size sigma_s^2.
+
+    Their law tends to p_s with error O(size) as they go on, so a corrector mends what
+    the step got wrong and adds a bias of its own. Nothing is done at sigma = 0. `moves`
+    evaluations and Gaussian vectors more a step.
+
+    Raises:
+        ValueError: `moves` below 1, `size` not between 0 and 1.
+
+    References:
+        Song et al. (2021), arXiv:2011.13456, algorithm 4 (there delta follows the norm
+        of the score).
+    """
+
+    inner: AbstractStep
+    moves: int = eqx.field(static=True, default=1)
+    size: float = eqx.field(static=True, default=0.05)
+
+    def __check_init__(self):
+        if self.moves < 1:
+            raise ValueError(f"`moves` is {self.moves}; it must be at least 1.")
+        if not 0 < self.size < 1:
+            raise ValueError(f"`size` is {self.size}; it must be between 0 and 1.")
+
+    @property
+    def draws(self) -> int:
+        """Those of the step, and one a move."""
+        return self.inner.draws + self.moves
+
+    @property
+    def linear(self) -> bool:
+        """As the step."""
+        return self.inner.linear
+
+    @property
+    def from_pure_noise(self) -> bool:
+        """As the step."""
+        return self.inner.from_pure_noise
+
+    def evaluations(self, num_steps: int) -> int:
+        """Those of the step, and one a move."""
+        return self.inner.evaluations(num_steps) + self.moves * num_steps
+
+    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
+        """What the step remembers."""
+        return self.inner.init(score, x, t)
+
+    def step(
+        self,
+        score: AnyScore,
+        x: Points,
+        t: ScalarLike,
+        s: ScalarLike,
+        z: Float[Array, "draws *b d"],
+        key: Keys,
+        mem: Memory,
+    ) -> tuple[Points, Memory]:
+        """Move from t to s < t, then stay."""
+        x, mem = self.inner.step(score, x, t, s, z[: self.inner.draws], key, mem)
+        sigma = jnp.asarray(score.process.sigma(s), x.dtype)
+        delta = self.size * sigma**2
+
+        def langevin(x: Points) -> Points:
+            for w in z[self.inner.draws :]:
+                x = x + delta * score(x, s) + jnp.sqrt(2 * delta) * w
+            return x
+
+        return jax.lax.cond(sigma > 0, langevin, lambda x: x, x), mem
+
+
+class Restarting(AbstractStep):
+    """A step on times that go up again: there the forward process puts noise back.
+
+        s > t:    x_s = alpha_s/alpha_t x_t + sqrt(sigma_s^2 - (alpha_s sigma_t
+                        / alpha_t)^2) z,
+
+    exactly in law, without an evaluation, after which the step remembers nothing. Make
+    the times by `restart_times`, with as many `ups` as its `repeats`.
+
+    References:
+        Xu et al. (2023), arXiv:2306.14878, algorithm 1.
+    """
+
+    inner: AbstractStep
+    ups: int = eqx.field(static=True)
+
+    @property
+    def draws(self) -> int:
+        """Those of the step, at least one."""
+        return max(self.inner.draws, 1)
+
+    @property
+    def linear(self) -> bool:
+        """As the step."""
+        return self.inner.linear
+
+    @property
+    def from_pure_noise(self) -> bool:
+        """As the step."""
+        return self.inner.from_pure_noise
+
+    @property
+    def rises(self) -> bool:
+        """Times may go up."""
+        return True
+
+    def evaluations(self, num_steps: int) -> int:
+        """Those of the step where times go down, for steps that need no warm-up."""
+        return self.inner.evaluations(num_steps - self.ups)
+
+    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
+        """What the step remembers."""
+        return self.inner.init(score, x, t)
+
+    def step(
+        self,
+        score: AnyScore,
+        x: Points,
+        t: ScalarLike,
+        s: ScalarLike,
+        z: Float[Array, "draws *b d"],
+        key: Keys,
+        mem: Memory,
+    ) -> tuple[Points, Memory]:
+        """Move from t down or up to s."""
+
+        def down(x: Points) -> tuple[Points, Memory]:
+            return self.inner.step(score, x, t, s, z[: self.inner.draws], key, mem)
+
+        def up(x: Points) -> tuple[Points, Memory]:
+            back = move(score, x, s, t)
+            kept = back.alpha_t / back.alpha_s
+            spread = back.sigma_t * jnp.sqrt(-jnp.expm1(-2 * back.h))
+            moved = kept * x + spread * z[0]
+            return moved, self.inner.init(score, moved, s)
+
+        return jax.lax.cond(jnp.asarray(s > t), up, down, x)
+
+
+def restart_times(
+    times: Float[Array, " t"], low: int, high: int, repeats: int = 1
+) -> Float[Array, " m"]:
+    """Times that go back from index `low` up to index `high`, `repeats` times.
+
+        times[0], ..., times[low], times[high], ..., times[low], ..., times[-1].
+
+    Run them with `Restarting(step, repeats)`.
+
+    Raises:
+        ValueError: Not 0 <= high < low < len(times) - 1, or `repeats` below 1.
+    """
+    if not 0 <= high < low < times.size - 1:
+        raise ValueError(
+            f"`low` is {low} and `high` is {high}; they must be indices with "
+            f"0 <= high < low < {times.size - 1}."
+        )
+    if repeats < 1:
+        raise ValueError(f"`repeats` is {repeats}; it must be at least 1.")
+    again = [np.arange(high, low + 1)] * repeats
+    order = [np.arange(low + 1), *again, np.arange(low + 1, times.size)]
+    return times[np.concatenate(order)]

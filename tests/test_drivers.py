@@ -1,0 +1,508 @@
+"""Drivers: paths, U-turns, clones, starts; exact transitions against closed forms."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import scipy.stats
+
+from jaxwin.processes import (
+    EDM,
+    LinearInterpolant,
+    OrnsteinUhlenbeck,
+    VariancePreserving,
+    edm_rho,
+    log_snr_uniform,
+    uniform,
+)
+from jaxwin.samplers import (
+    DDIM,
+    DEIS,
+    SEEDS,
+    Ancestral,
+    Corrected,
+    DPMSolverPP,
+    EDMHeun,
+    EulerMaruyama,
+    ExactTransition,
+    ExponentialEuler,
+    FromLaw,
+    FromMoments,
+    FromPrior,
+    Restarting,
+    UniPC,
+    clones,
+    forward_backward,
+    horizon_bias,
+    restart_times,
+    sample,
+    sample_block,
+    simulate,
+    trajectory,
+)
+from jaxwin.scores import AbstractScore, ExactScore, Guided
+from jaxwin.targets import Empirical, GaussianMixture
+
+OU, KEY = OrnsteinUhlenbeck(), jr.key(7)
+LINEAR = VariancePreserving(0.1, 20.0)
+LAW = GaussianMixture.isotropic(
+    np.random.default_rng(0).normal(size=(3, 4)) + 0.5, 0.2, [0.5, 0.3, 0.2]
+)
+SCORE, TIMES = ExactScore(LAW, OU), log_snr_uniform(OU, 2.0, 0.05, 12)
+
+
+@pytest.mark.parametrize(
+    "step", [EulerMaruyama(), DPMSolverPP(2)], ids=["EM", "DPM++ 2M"]
+)
+def test_trajectory_is_the_path_of_sample(step):
+    x = jnp.ones(4)
+    path = trajectory(step, SCORE, x, TIMES, KEY, 5)
+    assert path.shape == (13, 4)
+    for i in (0, 1, 7, 12):
+        end = x if i == 0 else sample(step, SCORE, x, TIMES[: i + 1], KEY, 5)
+        np.testing.assert_allclose(path[i], end, rtol=1e-12, atol=1e-13)
+    chosen = trajectory(step, SCORE, x, TIMES, KEY, 5, at=[0, 3, 11])
+    np.testing.assert_allclose(chosen, path[jnp.array([0, 3, 11])], rtol=1e-13)
+
+
+def test_memory_of_a_trajectory_does_not_grow_with_the_steps():
+    def bytes_of(n):
+        run = lambda x, times: trajectory(
+            EulerMaruyama(), SCORE, x, times, KEY, at=[0, n // 2, n]
+        )
+        program = jax.jit(run).lower(jnp.ones(4), jnp.linspace(2, 0.1, n + 1)).compile()
+        memory = program.memory_analysis()
+        assert memory is not None
+        return memory.temp_size_in_bytes
+
+    grown = bytes_of(4096) - bytes_of(64)
+    # Times, step numbers and places; a path would take 4,032 x 4 x 8 bytes more.
+    assert grown < 4032 * 32
+
+
+def test_clones_share_the_path_and_part():
+    x = jnp.ones(4)
+    ends = clones(EulerMaruyama(), SCORE, x, TIMES, KEY, 3, branch=5, count=4)
+    shared = sample(EulerMaruyama(), SCORE, x, TIMES[:6], KEY, 3)
+    for i, end in enumerate(ends):
+        own = jr.fold_in(KEY, i)
+        rest = TIMES[5:]
+        alone = sample(EulerMaruyama(), SCORE, shared, rest, own, 3, first_step=5)
+        np.testing.assert_allclose(end, alone, rtol=1e-11, atol=1e-12)
+    apart = np.abs(ends[:, None] - ends[None]).max(axis=2)
+    assert np.all(apart[~np.eye(4, dtype=bool)] > 1e-3)
+
+
+# Exact transitions
+
+
+@pytest.mark.parametrize(
+    "n",
+    [
+        1,
+        pytest.param(2, marks=pytest.mark.slow),
+        5,
+        pytest.param(50, marks=pytest.mark.slow),
+    ],
+)
+def test_u_turns_and_clones_have_their_closed_form(n):
+    """20,000 replicas, key 7: 4 standard errors of the flip probability f(1).
+
+    Two narrow components +-1, seen at the time where their distance to the middle is
+    one noised standard deviation; f of shared theory, windows 9. Two clones of a point
+    differ as often as a U-turn flips.
+    """
+    f, v = 0.224799754603, 0.0025
+    t = 0.5 * np.log(2 - v)
+    law = GaussianMixture.isotropic([[1.0], [-1.0]], v)
+    score, step, count = ExactScore(law, OU), ExactTransition(law), 20_000
+
+    def one(i, times):
+        draw_key, key = jr.split(jr.fold_in(KEY, i))
+        x0 = law.sample(draw_key)
+        back = forward_backward(step, score, x0, times, key, i)
+        x = FromLaw(law, OU, t)(jr.fold_in(draw_key, 1))
+        pair = clones(step, score, x, times, key, i, branch=0)
+        return (x0 * back)[0] < 0, (pair[0] * pair[1])[0] < 0
+
+    turn = jax.jit(lambda i, times: jax.vmap(one, (0, None))(i, times))
+    found = turn(jnp.arange(count, dtype=jnp.int32), uniform(OU, t, 0.0, n))
+    for differ in found:
+        assert abs(np.asarray(differ).mean() - f) < 4 * np.sqrt(f * (1 - f) / count)
+
+
+def test_four_steps_of_exact_transitions():
+    """shared theory, speciation 5.4: d = 4, m = 4, grid 12, 6, t, t/2, 0.
+
+    60,000 pairs of clones with key 7; 4 standard errors of the exact value.
+    """
+    printed = {1.5: 0.944447, 2.0794415: 0.775200, 2.5: 0.656998, 3.0: 0.569155}
+    law = GaussianMixture.isotropic([[4.0] * 4, [-4.0] * 4], 1.0)
+    score, step = ExactScore(law, OU), ExactTransition(law)
+
+    def agree(i, times):
+        key = jr.fold_in(KEY, i)
+        start = FromPrior(OU, 4)(key)
+        pair = clones(step, score, start, times, key, i, branch=2)
+        return jnp.sum(pair[0]) * jnp.sum(pair[1]) > 0
+
+    many = jax.jit(jax.vmap(agree, (0, None)))
+    for t, exact in printed.items():
+        times = jnp.array([12.0, 6.0, t, t / 2, 0.0])
+        found = np.asarray(many(jnp.arange(60_000, dtype=jnp.int32), times)).mean()
+        assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / 60_000)
+
+
+def test_committor_of_the_reverse_sde():
+    """C15: an end has the sign of x_s with chance Phi(sqrt gamma); 20,000 paths."""
+    law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.0)
+    score = ExactScore(law, LINEAR)
+    printed = {0.5: 0.6152406, 0.4: 0.6890001, 0.3: 0.7911085, 0.2: 0.9174607}
+    run = eqx.filter_jit(sample_block)
+    for s, value in printed.items():
+        law_s = FromLaw(law, LINEAR, s)
+        xs = jax.vmap(law_s)(jr.split(jr.key(5), 20_000))
+        times = uniform(LINEAR, s, 0.001, 400)
+        ends = run(EulerMaruyama(), score, xs, times, KEY)
+        same = np.mean(np.sign(ends[:, 0]) == np.sign(xs[:, 0]))
+        gamma = LINEAR.alpha(s) ** 2 / LINEAR.sigma(s) ** 2
+        exact = scipy.stats.norm.cdf(np.sqrt(gamma))
+        assert exact == pytest.approx(value, abs=1e-7)
+        assert abs(same - exact) < 4 * np.sqrt(exact * (1 - exact) / 20_000)
+
+
+def test_probability_flow_of_two_deltas():
+    # C16, by a high order; the same values by diffrax in test_adaptive.
+    law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.0)
+    score = ExactScore(law, LINEAR)
+    printed = {0.5: 0.5007915787, 0.3: 0.5325024178, 0.2: 0.6469484999}
+    run = eqx.filter_jit(sample)
+    for s, value in printed.items():
+        times = log_snr_uniform(LINEAR, 1.0, s, 2000)
+        end = run(UniPC(3), score, jnp.array([0.5]), times, KEY)
+        assert float(end[0]) == pytest.approx(value, abs=1e-9)
+
+
+W2 = {
+    "uniform": {3: 0.763519, 5: 0.417421, 10: 0.131916, 20: 0.043105},
+    "log-SNR": {3: 0.534654, 5: 0.233794, 10: 0.087297, 20: 0.037840},
+    "EDM": {3: 0.847087, 5: 0.288448, 10: 0.112335, 20: 0.044960},
+    "late 0.5": {3: 0.410531, 5: 0.158164, 10: 0.045552, 20: 0.022637},
+    "late 0.3": {3: 0.204150, 5: 0.067957, 10: 0.025889, 20: 0.013054},
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "log-SNR")) for name in W2],
+)
+def test_few_steps_of_ddim(name):
+    """C21: W2 to the data by exact quantile transport; the last step ends denoised."""
+    u = (np.arange(400_000) + 0.5) / 400_000
+    law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.01)
+    score = ExactScore(law, LINEAR)
+    # Quantiles of the data by a fine table of its distribution function.
+    y = np.linspace(-1.8, 1.8, 2_000_001)
+    cdf = scipy.stats.norm.cdf((y[:, None] - np.array([1.0, -1.0])) / 0.1).mean(axis=1)
+    data = np.interp(u, cdf, y)
+    xs = jnp.asarray(scipy.stats.norm.ppf(u))[:, None]
+    start = float(name.split()[1]) if name.startswith("late") else 1.0
+    make = {"log-SNR": log_snr_uniform, "EDM": edm_rho}.get(name, uniform)
+    for n, value in W2[name].items():
+        times = make(LINEAR, start, 1e-3, n - 1)
+        times = jnp.concatenate([times, jnp.zeros(1)])
+        ends = np.sort(np.asarray(sample_block(DDIM(), score, xs, times, KEY))[:, 0])
+        found = np.sqrt(np.mean((ends - data) ** 2))
+        assert found == pytest.approx(value, rel=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["full", "empirical"])
+def test_exact_transitions_keep_the_law(kind):
+    """A million U-turns: Kolmogorov-Smirnov on 16 fixed projections, family-wise 1e-4.
+
+    Key 7; d = 6; there and back from t = 0.7 in two steps. A projection of p_0 is a
+    mixture on the line; the draws before and after are compared with each other.
+    """
+    rng = np.random.default_rng(2)
+    if kind == "full":
+        roots = rng.normal(size=(3, 6, 6)) / 3
+        covariances = roots @ roots.swapaxes(1, 2) + 0.05 * np.eye(6)
+        law = GaussianMixture.full(
+            rng.normal(size=(3, 6)), covariances, [0.5, 0.3, 0.2]
+        )
+    else:
+        law = Empirical(rng.normal(size=(40, 6)), bandwidth=0.3)
+    score, times = ExactScore(law, OU), jnp.array([0.7, 0.3, 0.0])
+
+    def one(i):
+        x0 = law.sample(jr.fold_in(KEY, i))
+        return x0, forward_backward(ExactTransition(law), score, x0, times, KEY, i)
+
+    indices = jnp.arange(1_000_000, dtype=jnp.int32)
+    before, after = jax.jit(lambda i: jax.lax.map(one, i, batch_size=2000))(indices)
+    ways = rng.normal(size=(6, 16))
+    # Independent draws to compare with: the clean points of other replicas.
+    half = 500_000
+    old, new = np.asarray(before)[:half] @ ways, np.asarray(after)[half:] @ ways
+    values = [scipy.stats.ks_2samp(old[:, j], new[:, j]).pvalue for j in range(16)]
+    assert min(values) > 1e-4 / 16
+
+
+def test_conditioned_transitions_end_in_their_class():
+    law = GaussianMixture.isotropic([[2.0], [-2.0]], 0.01)
+    step = ExactTransition(law.restrict(jnp.array([True, False])))
+    times, score = jnp.array([3.0, 1.0, 0.0]), ExactScore(law, OU)
+    xs = jax.vmap(FromPrior(OU, 1))(jr.split(KEY, 100))
+    assert np.all(np.asarray(sample_block(step, score, xs, times, KEY)) > 1)
+
+
+def test_transitions_begin_at_pure_noise_of_the_interpolant():
+    law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.04)
+    flow = LinearInterpolant()
+    times, score = jnp.array([1.0, 0.5, 0.0]), ExactScore(law, flow)
+    xs = jax.vmap(FromPrior(flow, 1))(jr.split(KEY, 4000))
+    ends = np.asarray(sample_block(ExactTransition(law), score, xs, times, KEY))[:, 0]
+    cdf = lambda y: scipy.stats.norm.cdf((y[:, None] - np.array([1, -1])) / 0.2).mean(
+        axis=1
+    )
+    assert scipy.stats.kstest(ends, cdf).pvalue > 1e-4
+
+
+# Identities between steps that share noise
+
+SAME = {
+    "ancestral": (Ancestral(), DDIM(1.0)),
+    "exponential": (ExponentialEuler("denoiser"), Ancestral()),
+    "DPM++ SDE 1": (DPMSolverPP(1, stochastic=True), Ancestral()),
+    "DPM++ 1": (DPMSolverPP(1), DDIM()),
+    "DEIS 1": (DEIS(1), DDIM()),
+    "DPM++ 2M": (DPMSolverPP(2), DPMSolverPP(2)),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_methods_that_are_one(one, other):
+    x, run = jnp.ones(4), eqx.filter_jit(sample)
+    ends = [run(step, SCORE, x, TIMES, KEY, 1) for step in (one, other)]
+    np.testing.assert_allclose(*ends, rtol=1e-10, atol=1e-12)
+
+
+# Guidance
+
+GUIDED = {
+    0.0: [-3.474955432, 0.0, 3.474955432],
+    1.0: [1.979786159, 2.979786159, 3.979786159],
+    2.0: [2.904559519, 3.548882953, 4.342893169],
+    7.5: [4.614246115, 5.037712230, 5.579838204],
+}
+
+
+@pytest.mark.parametrize("strength", GUIDED)
+def test_guided_endpoints(strength):
+    """Windows 2.6, capability 25: +-3 of unit variance from T = 5; 1e-7."""
+    law = GaussianMixture.isotropic([[3.0], [-3.0]], 1.0)
+    plain = ExactScore(law, OU)
+    one = ExactScore(law.restrict(jnp.array([True, False])), OU)
+    score = Guided(plain, one, strength)
+    xs = jnp.array([[-1.0], [0.0], [1.0], [2.0]])
+    # Steps of log-SNR to close by the end, then one so short that order 1 does.
+    times = jnp.concatenate([log_snr_uniform(OU, 5.0, 1e-9, 1500), jnp.zeros(1)])
+    ends = eqx.filter_jit(sample_block)(UniPC(3), score, xs, times, KEY)[:3, 0]
+    np.testing.assert_allclose(ends, GUIDED[strength], atol=1e-7)
+    batch = score.batched(xs, 0.3)
+    each = jax.vmap(lambda x: score(x, 0.3))(xs)
+    np.testing.assert_allclose(batch, each, rtol=1e-12)
+
+
+def test_guidance_at_0_and_1():
+    one = ExactScore(LAW.restrict(jnp.array([True, False, True])), OU)
+    x = jnp.ones(4)
+    for strength, truth in ((0.0, SCORE), (1.0, one)):
+        found = Guided(SCORE, one, strength)(x, 0.4)
+        np.testing.assert_allclose(found, truth(x, 0.4), rtol=1e-12)
+
+
+# Starts
+
+
+@pytest.mark.parametrize("t", [0.5, 1.5])
+def test_starts_have_their_law(t):
+    keys = jr.split(KEY, 20_000)
+    moments = LAW.moments()
+    alpha, sigma = float(OU.alpha(t)), float(OU.sigma(t))
+    covariance = alpha**2 * np.asarray(moments.covariance()) + sigma**2 * np.eye(4)
+    for start in (FromLaw(LAW, OU, t), FromMoments(LAW, OU, t)):
+        xs = np.asarray(jax.vmap(start)(keys))
+        gap = xs.mean(axis=0) - alpha * np.asarray(moments.mean)
+        assert np.all(np.abs(gap) < 4 * np.sqrt(np.diag(covariance) / 20_000))
+        np.testing.assert_allclose(np.cov(xs.T), covariance, atol=0.03)
+    normal = scipy.stats.multivariate_normal(
+        alpha * np.asarray(moments.mean), covariance
+    )
+    x = np.array([0.3, -0.2, 0.5, 1.0])
+    found = FromMoments(LAW, OU, t).log_density(jnp.asarray(x))
+    assert float(found) == pytest.approx(normal.logpdf(x), rel=1e-10)
+
+
+def test_horizon_bias_of_a_gaussian_and_of_a_mixture():
+    one = GaussianMixture.diagonal([[1.0, -0.5]], [[0.3, 2.0]])
+    t = 0.8
+    found = horizon_bias(one, OU, t, FromPrior(OU, 2), KEY)
+    a2 = np.exp(-2 * t)
+    values = a2 * np.array([0.3, 2.0]) - np.expm1(-2 * t)
+    mean = a2 * np.array([1.0, 0.25])
+    exact = 0.5 * np.sum(values + mean - 1 - np.log(values))
+    assert found.method == "closed form"
+    assert float(found.value) == pytest.approx(exact, rel=1e-12)
+    same = horizon_bias(one, OU, t, FromMoments(one, OU, t), KEY)
+    assert abs(float(same.value)) < 1e-12
+    # C19: half N(1, 0), half N(-1, 0) at the critical time: KL 0.003818405893.
+    two = GaussianMixture.isotropic([[1.0], [-1.0]], 0.0)
+    s = 0.2926416543281432
+    found = horizon_bias(two, LINEAR, s, FromPrior(LINEAR, 1), KEY, num_replicas=65536)
+    assert abs(float(found.value) - 0.003818405893) < 4 * float(found.stderr)
+
+
+# Programs, gradients, errors
+
+
+def test_gradient_of_a_label_through_32_steps():
+    times = log_snr_uniform(OU, 2.0, 0.1, 32)
+
+    def label(means):
+        law = GaussianMixture.isotropic(means, 0.2, [0.5, 0.3, 0.2])
+        end = sample(DPMSolverPP(2), ExactScore(law, OU), jnp.ones(4), times, KEY)
+        return jnp.exp(law.label_log_posterior(end, OU.alpha(0.1), OU.sigma(0.1)))[0]
+
+    value = jax.jit(label)
+    slope = jax.jit(jax.grad(label))(LAW.means)
+    way = jnp.asarray(np.random.default_rng(1).normal(size=(3, 4)))
+    h = 1e-5
+    finite = (value(LAW.means + h * way) - value(LAW.means - h * way)) / (2 * h)
+    assert float(jnp.sum(slope * way)) == pytest.approx(float(finite), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "step", [UniPC(3), ExactTransition(LAW)], ids=["UniPC", "exact"]
+)
+def test_new_values_do_not_recompile(step):
+    traced = []
+
+    @eqx.filter_jit
+    def run(step, score, x, times, key, replica):
+        traced.append(1)
+        return sample(step, score, x, times, key, replica)
+
+    for seed, end in enumerate([0.05, 0.1, 0.2]):
+        law = GaussianMixture.isotropic(LAW.means * (1 + end), 0.2 + end)
+        if isinstance(step, ExactTransition):
+            step = ExactTransition(law)
+        times = log_snr_uniform(OU, 2.0 - end, end, 12)
+        run(step, ExactScore(law, OU), jnp.ones(4), times, jr.key(seed), seed * KEY_ONE)
+    assert len(traced) == 1
+
+
+KEY_ONE = jnp.ones((), jnp.int32)
+
+
+class Broken(AbstractScore):
+    """Not finite."""
+
+    process: OrnsteinUhlenbeck
+
+    def __call__(self, x, t):
+        return jnp.full_like(x, jnp.nan)
+
+
+def bad_times():
+    x, flow = jnp.ones(4), ExactScore(LAW, LinearInterpolant())
+    points = ExactScore(GaussianMixture.isotropic(LAW.means, 0.0), OU)
+    em, two = EulerMaruyama(), jnp.array([1.0, 0.5])
+    run = lambda step, score, times: sample(step, score, x, jnp.asarray(times), KEY)
+    return {
+        "increasing": (lambda: run(em, SCORE, [0.5, 1.0]), "decrease strictly"),
+        "repeated": (lambda: run(em, SCORE, [1.0, 0.5, 0.5]), "decrease strictly"),
+        "no step": (lambda: run(em, SCORE, [1.0]), "at least 2 times"),
+        "off the clock": (lambda: run(em, flow, [1.2, 0.5]), "must lie between"),
+        "nan": (lambda: run(em, SCORE, [1.0, np.nan]), "decrease strictly"),
+        "no signal": (lambda: run(DDIM(), flow, [1.0, 0.5]), "alpha = 0"),
+        "clean on the way": (lambda: run(em, SCORE, [1.0, 0.0, -0.1]), "lie between"),
+        "block": (
+            lambda: sample_block(em, SCORE, jnp.ones((2, 4)), two[::-1], KEY),
+            "decrease strictly",
+        ),
+        "trajectory": (
+            lambda: trajectory(em, SCORE, x, two, KEY, at=[1, 0]),
+            "increasing indices",
+        ),
+        "simulate": (
+            lambda: simulate(em, SCORE, jnp.array([0.1, 1.0]), 64, KEY),
+            "decrease strictly",
+        ),
+        "branch": (
+            lambda: clones(em, SCORE, x, two, KEY, branch=1),
+            "`branch` is 1",
+        ),
+        "clones": (
+            lambda: clones(em, SCORE, x, two, KEY, branch=0, count=0),
+            "`count`",
+        ),
+        "eta": (lambda: DDIM(1.5), "`eta` is 1.5"),
+        "order": (lambda: DPMSolverPP(4), "does not exist"),
+        "UniPC": (lambda: UniPC(0), "`order` is 0"),
+        "DEIS": (lambda: DEIS(4), "`order` is 4"),
+        "SEEDS": (lambda: SEEDS(3), "`order` is 3"),
+        "frozen": (lambda: ExponentialEuler("noise"), "`frozen` is 'noise'"),
+        "exponential": (lambda: ExponentialEuler(order=3), "`order` is 3"),
+        "variance": (lambda: Ancestral("learned"), "`variance` is 'learned'"),
+        "churn": (lambda: EDMHeun(churn=0.5), "`churn` is 0.5"),
+        "S_noise": (lambda: EDMHeun(noise=0.0), "`noise` is 0"),
+        "moves": (lambda: Corrected(em, 0), "`moves` is 0"),
+        "size": (lambda: Corrected(em, 1, 2.0), "`size` is 2"),
+        "restart": (lambda: restart_times(TIMES, 3, 5), "`low` is 3"),
+        "repeats": (lambda: restart_times(TIMES, 5, 3, 0), "`repeats` is 0"),
+        "clocks": (lambda: Guided(SCORE, ExactScore(LAW, EDM()), 1.0), "one clock"),
+        "strength": (lambda: Guided(SCORE, SCORE, np.nan), "`strength`"),
+        "no restarts": (
+            lambda: run(em, SCORE, restart_times(TIMES, 5, 3)),
+            "decrease strictly",
+        ),
+        "point masses": (
+            lambda: run(em, points, [1.0, 0.5, 0.0, -0.1]),
+            "must lie between",
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", bad_times())
+def test_bad_input_has_its_line(name):
+    call, message = bad_times()[name]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_not_finite_ends_are_an_error():
+    for run in (
+        lambda: sample(EulerMaruyama(), Broken(OU), jnp.ones(4), TIMES, KEY),
+        lambda: sample_block(DDIM(), Broken(OU), jnp.ones((2, 4)), TIMES, KEY),
+        lambda: trajectory(DDIM(), Broken(OU), jnp.ones(4), TIMES, KEY),
+        lambda: clones(DDIM(), Broken(OU), jnp.ones(4), TIMES, KEY, branch=2),
+    ):
+        with pytest.raises(FloatingPointError, match="NaN or infinity"):
+            run()
+    seen = lambda score, x, t: jnp.sum(x)
+    start = FromPrior(OU, 4)
+    with pytest.raises(FloatingPointError, match="block 0"):
+        simulate(
+            DDIM(), Broken(OU), TIMES, 64, KEY, observable=seen, start=start, lift=True
+        )
+
+
+def test_restarts_and_corrections_count_their_evaluations():
+    times = restart_times(TIMES, 8, 4, 3)
+    step = Restarting(DPMSolverPP(2), 3)
+    assert step.evaluations(times.size - 1) == 12 + 3 * 4
+    assert Corrected(DDIM(), 2).evaluations(10) == 30
