@@ -33,6 +33,12 @@ PACKAGES = (
     "azula",
     "pykeops",
     "diffusionlab",
+    "ott-jax",
+    "POT",
+    "torchdiffeq",
+    "k-diffusion",
+    "diffusers",
+    "flow_matching",
     "numpy",
 )
 

@@ -12,6 +12,8 @@ NAMES = (
     "score",
     "pruning",
     "stepper",
+    "samplers",
+    "metrics",
     "uturn",
     "cli_start",
     "devices",

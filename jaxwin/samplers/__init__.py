@@ -1,5 +1,10 @@
 """Reverse-time steps, the drivers that run them, and what surrounds a run."""
 
+from jaxwin.samplers._adaptive import (
+    Solution as Solution,
+    solve_flow as solve_flow,
+    solve_sde as solve_sde,
+)
 from jaxwin.samplers._ancestral import Ancestral as Ancestral
 from jaxwin.samplers._base import AbstractStep as AbstractStep
 from jaxwin.samplers._ddim import DDIM as DDIM
@@ -7,10 +12,15 @@ from jaxwin.samplers._deis import DEIS as DEIS
 from jaxwin.samplers._dpm_solver import DPMSolverPP as DPMSolverPP
 from jaxwin.samplers._drive import sample as sample, sample_block as sample_block
 from jaxwin.samplers._edm_heun import EDMHeun as EDMHeun
+from jaxwin.samplers._elbo import elbo as elbo
 from jaxwin.samplers._euler_maruyama import EulerMaruyama as EulerMaruyama
 from jaxwin.samplers._exact_transition import ExactTransition as ExactTransition
 from jaxwin.samplers._exponential import ExponentialEuler as ExponentialEuler
 from jaxwin.samplers._flows import EulerFlow as EulerFlow, HeunFlow as HeunFlow
+from jaxwin.samplers._likelihood import (
+    Likelihood as Likelihood,
+    log_likelihood as log_likelihood,
+)
 from jaxwin.samplers._moves import (
     Corrected as Corrected,
     Restarting as Restarting,

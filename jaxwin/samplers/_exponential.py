@@ -28,7 +28,7 @@ class ExponentialEuler(AbstractStep):
     With `order` 2 the frozen term becomes a line through its values at t and at the
     first-order point at s, in the variable w or log-SNR; the noise stays the same.
 
-    Weak order 1 or 2, strong order 1. `order` evaluations, one Gaussian vector a step.
+    Weak order 1 or 2. `order` evaluations and one Gaussian vector a step.
     Frozen score of order 2 evaluates it at the last time too: end at sigma > 0, unless
     the clean law has a density. The frozen denoiser of order 2 takes order 1 there.
 
