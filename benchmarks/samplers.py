@@ -58,9 +58,6 @@ from jaxwin.samplers import (
 from jaxwin.scores import ExactScore
 from jaxwin.targets import GaussianMixture
 
-# What these tables compare is not in every benchmark's list.
-_measure.PACKAGES += ("diffusers", "k-diffusion", "torchdiffeq", "flow_matching")
-
 OU = OrnsteinUhlenbeck()
 B, D, BLOCK = 4096, 64, 512
 # rho = sigma / alpha at the two ends of the flow.

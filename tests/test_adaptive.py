@@ -90,8 +90,8 @@ def sde(score, x, start, end, key, **options) -> Solution:
     return solve_sde(score, x, start, end, key, **options)
 
 
-def at(*times: Any) -> Any:
-    return tuple(jnp.asarray(t, float) for t in times)
+def at(start: Any, end: Any) -> tuple[jax.Array, jax.Array]:
+    return jnp.asarray(start, float), jnp.asarray(end, float)
 
 
 # The flow
@@ -271,7 +271,7 @@ def test_lanes_choose_their_own_steps():
         each = [int(getattr(a, name)) for a in alone]
         np.testing.assert_array_equal(getattr(together, name), each)
     np.testing.assert_allclose(together.x, [a.x for a in alone], rtol=1e-9)
-    assert len(set(together.evaluations.tolist())) == 3
+    assert len(np.unique(together.evaluations)) == 3
 
 
 # The reverse SDE
@@ -299,7 +299,7 @@ def test_law_of_the_sde(step):
     assert abs(float(z.mean())) < 4 / np.sqrt(count)
     assert abs(float(jnp.mean(z**2)) - 1) < 4 * np.sqrt(2 / count)
     # Steps are the trajectory's own.
-    assert (len(set(found.accepted.tolist())) > 10) == (step is None)
+    assert (len(np.unique(found.accepted)) > 10) == (step is None)
 
 
 @pytest.mark.parametrize(
@@ -391,7 +391,8 @@ def test_float32_stays_float32_and_new_values_do_not_recompile(solve):
         extra = (key,) if solve is solve_sde else ()
         return solve(score, x, start, end, *extra, rtol=tol, atol=tol)
 
-    law = GaussianMixture.isotropic(np.float32([[0.5, -1.0]]), np.float32(VARIANCE))
+    mean = np.array([[0.5, -1.0]], np.float32)
+    law = GaussianMixture.isotropic(mean, np.float32(VARIANCE))
     x = X.astype(jnp.float32)
     for i, end in enumerate([0.01, 0.1]):
         times, tol = at(3.0 - end, end), jnp.asarray(1e-4 / (i + 1))

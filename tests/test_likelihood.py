@@ -369,6 +369,8 @@ MEAN, VARIANCE = np.array([0.5, -1.0]), 0.25
 GAUSS = GaussianMixture.isotropic([[0.5, -1.0]], VARIANCE)
 GRIDS: dict[str, tuple[AbstractProcess, np.ndarray]] = {
     "ou": (OU, np.asarray(log_snr_uniform(OU, 5.0, 0.01, 40))),
+    # Where the prior is far from the law: its part of the bound is large.
+    "ou-early": (OU, np.asarray(log_snr_uniform(OU, 0.7, 0.01, 40))),
     "edm": (EDM(), np.append(np.geomspace(80.0, 0.05, 40), 0.0)),
     "flow": (LinearInterpolant(), np.asarray(uniform(LinearInterpolant(), 1, 0, 40))),
     "ddpm": (DiscreteDDPM(), np.append(np.linspace(999.0, 9.0, 34), 2.0)),
@@ -377,7 +379,12 @@ GRIDS: dict[str, tuple[AbstractProcess, np.ndarray]] = {
 
 @pytest.mark.parametrize(
     "clock",
-    ["ou", "flow", *(pytest.param(c, marks=pytest.mark.slow) for c in ("edm", "ddpm"))],
+    [
+        "ou",
+        "ou-early",
+        "flow",
+        *(pytest.param(c, marks=pytest.mark.slow) for c in ("edm", "ddpm")),
+    ],
 )
 def test_bound_of_a_gaussian(clock):
     """16,384 draws, key 3: within 4 standard errors of the closed form."""

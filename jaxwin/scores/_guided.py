@@ -44,8 +44,8 @@ class Guided(AbstractScore):
             same = bool(eqx.tree_equal(*clocks))
         if not same:
             raise ValueError(
-                f"`score` is on {clocks[0]}, `conditional` on {clocks[1]}; they must be "
-                f"on one clock."
+                f"`score` is on {clocks[0]}, `conditional` on {clocks[1]}; they must "
+                f"be on one clock."
             )
         self.score, self.conditional, self.process = score, conditional, clocks[0]
         message = "`strength` must be a finite number."
