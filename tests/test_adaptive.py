@@ -48,7 +48,7 @@ CLOCKS: dict[str, tuple[AbstractProcess, float, float]] = {
     "ve": (VarianceExploding(0.01, 50.0), 1.0, 0.0),
     "respaced": (DiscreteDDPM(1000, "cosine").respaced(50), 48.0, 3.0),
 }
-LATER = ("ou", "vp", "cosine", "ve", "respaced")
+LATER = ("ou", "vp", "cosine", "ve", "respaced", "edm")
 some_clocks = pytest.mark.parametrize(
     "clock",
     [

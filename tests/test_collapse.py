@@ -348,7 +348,7 @@ NODES["ddpm-respaced"] = [3, 9, 14, 20, 30]
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("vp", "ddpm") else [pytest.mark.slow])
+        pytest.param(name, marks=[] if name == "ddpm" else [pytest.mark.slow])
         for name in CLOCKS
     ],
 )
@@ -487,6 +487,7 @@ def check_small_table(rows: np.ndarray) -> np.ndarray:
     return (mean - value) / (combined + rounding / 4)
 
 
+@pytest.mark.slow
 def test_small_table():
     check_small_table(small_table(num_sets=5, num_replicas=512))
 

@@ -40,7 +40,6 @@ from jaxwin.samplers import (
     clones,
     forward_backward,
     horizon_bias,
-    restart_times,
     sample,
     sample_block,
     simulate,
@@ -58,7 +57,9 @@ SCORE, TIMES = ExactScore(LAW, OU), log_snr_uniform(OU, 2.0, 0.05, 12)
 
 
 @pytest.mark.parametrize(
-    "step", [EulerMaruyama(), DPMSolverPP(2)], ids=["EM", "DPM++ 2M"]
+    "step",
+    [pytest.param(EulerMaruyama(), marks=pytest.mark.slow), DPMSolverPP(2)],
+    ids=["EM", "DPM++ 2M"],
 )
 def test_trajectory_is_the_path_of_sample(step):
     x = jnp.ones(4)
@@ -137,6 +138,7 @@ def test_u_turns_and_clones_have_their_closed_form(n):
         assert abs(np.asarray(differ).mean() - f) < 4 * np.sqrt(f * (1 - f) / count)
 
 
+@pytest.mark.slow
 def test_four_steps_of_exact_transitions():
     """shared theory, speciation 5.4: d = 4, m = 4, grid 12, 6, t, t/2, 0.
 
@@ -200,7 +202,7 @@ W2 = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name != "log-SNR")) for name in W2],
+    W2,
 )
 def test_few_steps_of_ddim(name):
     """C21: W2 to the data by exact quantile transport; the last step ends denoised."""
@@ -487,12 +489,16 @@ def bad_times():
         "S_noise": (lambda: EDMHeun(noise=0.0), "`noise` is 0"),
         "moves": (lambda: Corrected(em, 0), "`moves` is 0"),
         "size": (lambda: Corrected(em, 1, 2.0), "`size` is 2"),
-        "restart": (lambda: restart_times(TIMES, 3, 5), "`low` is 3"),
-        "repeats": (lambda: restart_times(TIMES, 5, 3, 0), "`repeats` is 0"),
+        "restart": (lambda: Restarting(em, 3, 5), "`low` is 3"),
+        "repeats": (lambda: Restarting(em, 5, 3, 0), "`repeats` is 0"),
+        "restart at the end": (
+            lambda: Restarting(em, 12, 3).times(TIMES),
+            "`low` is 12; it must be below 12",
+        ),
         "clocks": (lambda: Guided(SCORE, ExactScore(LAW, EDM()), 1.0), "one clock"),
         "strength": (lambda: Guided(SCORE, SCORE, np.nan), "`strength`"),
         "no restarts": (
-            lambda: run(em, SCORE, restart_times(TIMES, 5, 3)),
+            lambda: run(em, SCORE, Restarting(em, 5, 3).times(TIMES)),
             "decrease strictly",
         ),
         "point masses": (
@@ -524,10 +530,3 @@ def test_not_finite_ends_are_an_error():
         simulate(
             DDIM(), Broken(OU), TIMES, 64, KEY, observable=seen, start=start, lift=True
         )
-
-
-def test_restarts_and_corrections_count_their_evaluations():
-    times = restart_times(TIMES, 8, 4, 3)
-    step = Restarting(DPMSolverPP(2), 3)
-    assert step.evaluations(times.size - 1) == 12 + 3 * 4
-    assert Corrected(DDIM(), 2).evaluations(10) == 30

@@ -312,6 +312,7 @@ def everything(law, xs, alpha, sigma):
         law.score(x, alpha, sigma),
         law.denoise(x, alpha, sigma),
         law.jacobian_product(x, x, alpha, sigma),
+        *law.local(x, alpha, sigma),
         jax.grad(law.log_density)(x, alpha, sigma),
     )
     return jax.vmap(at)(xs)

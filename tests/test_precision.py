@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from batteries import some
 from jax.extend import core
 from test_targets import BY_NAME, CASES, Case
 
@@ -66,6 +67,7 @@ def calls(case: Case) -> dict[str, tuple]:
         "score_jacobian": (x, *level),
         "jacobian_product": (x, x, *level),
         "posterior_covariance": (x, *level),
+        "local": (x, *level),
         "label_log_posterior": (x, *level),
         "log_label_prior": (),
         "sample": (key,),
@@ -101,7 +103,11 @@ def public_methods(target: Any) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", [case.name for case in CASES if case.dimension > 1])
+PLANE = [case.name for case in CASES if case.dimension > 1]
+SOME = "isotropic", "diagonal", "low rank", "full", "empirical kernel"
+
+
+@pytest.mark.parametrize("name", some(PLANE, SOME))
 def test_every_public_method_contracts_at_highest_precision(name):
     case = BY_NAME[name]
     target, table = case.build(), calls(case)
@@ -113,7 +119,7 @@ def test_every_public_method_contracts_at_highest_precision(name):
     assert total > 0
 
 
-@pytest.mark.parametrize("name", [case.name for case in CASES if case.dimension > 1])
+@pytest.mark.parametrize("name", some(PLANE, SOME))
 def test_derivatives_and_batches_contract_at_highest_precision(name):
     case = BY_NAME[name]
     target, table = case.build(), calls(case)

@@ -7,6 +7,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
+from batteries import some
 
 from jaxwin.targets import GaussianMixture, reduce
 
@@ -41,7 +42,7 @@ densities = eqx.filter_jit(
 project = eqx.filter_jit(lambda red, xs, a: jax.vmap(lambda x: red.project(x, a))(xs))
 
 
-@every_law
+@pytest.mark.parametrize("name", some(LAWS, ["shared factors", "grouped"]))
 @pytest.mark.parametrize("sigma", [0.05, 0.8, 30.0])
 def test_labels_and_density_survive(name, sigma):
     """Labels are those of y; the density is that of y times an isotropic Gaussian."""

@@ -47,7 +47,6 @@ from jaxwin.samplers import (
     Restarting,
     StochasticHeun,
     UniPC,
-    restart_times,
     sample,
     sample_block,
 )
@@ -251,7 +250,7 @@ def run(case: Case, times: np.ndarray, variance: float = 0.0, warm: int = 0):
     return map(float, recursion(case.step, *arrays))
 
 
-@named([name for name, case in STEPS.items() if case.printed])
+@named([n for n, case in STEPS.items() if case.printed], ["EM", "DPM++ 1", "ancestral"])
 def test_printed_variance_of_a_gaussian(case):
     for n, value in case.printed.items():
         times = np.asarray(uniform(OU, 2.0, 0.0, n))
@@ -264,7 +263,7 @@ def slope(counts, errors) -> float:
     return -np.polyfit(np.log(counts), np.log(errors), 1)[0]
 
 
-@named(flows)
+@named(flows, ["Euler", "Heun", "DPM++ 2M", "DPM++ 3M", "UniPC 2", "DEIS 2", "PNDM"])
 def test_order_on_a_gaussian(case):
     """The gain sqrt(V_s / V_t) of the exact flow, from exact starting values."""
     counts, exact = [256, 512, 1024], np.sqrt(level(0.2) / level(1.0))
@@ -273,7 +272,7 @@ def test_order_on_a_gaussian(case):
     assert abs(slope(counts, errors) - case.order) < 0.1
 
 
-@named(noisy)
+@named(noisy, ["EM", "ancestral", "DPM++ SDE 2M", "SEEDS 2"])
 def test_weak_order_on_a_gaussian(case):
     """The variance of the endpoint, which is V_s for what is exact in law.
 
@@ -396,7 +395,7 @@ BLOCK = eqx.filter_jit(sample_block)
     "clock",
     [pytest.param(name, marks=[pytest.mark.slow] * (name != "ou")) for name in GRIDS],
 )
-@named(STEPS, ["EM", "DDIM", "DPM++ 2M", "EDM, churn", "corrected", "exact"])
+@named(STEPS, ["EM", "DPM++ 2M", "EDM, churn", "exact"])
 def test_the_limit_is_the_law(case, clock):
     """20,000 paths in one block from the exact p_T: Kolmogorov-Smirnov, p > 1e-4.
 
@@ -409,14 +408,19 @@ def test_the_limit_is_the_law(case, clock):
 
 @pytest.mark.parametrize(
     "step",
-    [ExactTransition(LAW), EulerMaruyama(), DPMSolverPP(2)],
+    [
+        pytest.param(ExactTransition(LAW), marks=pytest.mark.slow),
+        EulerMaruyama(),
+        pytest.param(DPMSolverPP(2), marks=pytest.mark.slow),
+    ],
     ids=["exact", "EM", "DPM++ 2M"],
 )
 def test_the_limit_with_restarts(step):
     times = log_snr_uniform(OU, 3.0, 0.02, 200)
-    again = restart_times(times, 150, 60, 2)
+    restarting = Restarting(step, 150, 60, 2)
+    again = restarting.times(times)
     assert again.size == 201 + 2 * 91
-    check_limit(Restarting(step, 2), OU, np.asarray(again))
+    check_limit(restarting, OU, np.asarray(again))
 
 
 def check_limit(step, process, times) -> None:
@@ -452,7 +456,7 @@ TIMES = log_snr_uniform(OU, 2.0, 0.05, 20)
 SAMPLE = eqx.filter_jit(sample)
 
 
-@named(STEPS, SOME)
+@named(STEPS, ["EM", "UniPC 3"])
 def test_block_follows_the_replicas(case):
     law = LAW if not isinstance(case.step, ExactTransition) else case.step.target
     score, xs = ExactScore(law, OU), jr.normal(jr.key(1), (4, 1))
@@ -464,8 +468,7 @@ def test_block_follows_the_replicas(case):
     np.testing.assert_allclose(alone, each[1], rtol=1e-11, atol=1e-12)
 
 
-@named([n for n in STEPS if n != "exact"], SOME)
-def test_evaluations_are_counted(case):
+def evaluated(step, times) -> int:
     calls = []
 
     class Counting(AbstractScore):
@@ -475,9 +478,24 @@ def test_evaluations_are_counted(case):
             jax.debug.callback(lambda: calls.append(1))
             return -x
 
-    jax.block_until_ready(sample(case.step, Counting(OU), jnp.ones(1), TIMES, KEY))
+    jax.block_until_ready(sample(step, Counting(OU), jnp.ones(1), times, KEY))
     jax.effects_barrier()
-    assert len(calls) == case.step.evaluations(20)
+    return len(calls)
+
+
+@named([n for n in STEPS if n != "exact"], SOME)
+def test_evaluations_are_counted(case):
+    assert evaluated(case.step, TIMES) == case.step.evaluations(20)
+
+
+def test_restarts_and_corrections_count_their_evaluations():
+    step = Restarting(PNDM(), 8, 4, 3)
+    times = step.times(TIMES)
+    # Four ways down begin anew: 8, 4, 4 and 4 + 12 steps.
+    expected = (12 + 5) + 2 * (12 + 1) + (12 + 13)
+    assert step.evaluations(times.size - 1) == evaluated(step, times) == expected
+    corrected = Corrected(DDIM(), 2)
+    assert evaluated(corrected, TIMES) == corrected.evaluations(20) == 60
 
 
 def test_evaluations_of_few_steps_of_pndm():
@@ -485,7 +503,7 @@ def test_evaluations_of_few_steps_of_pndm():
     assert [PNDM().evaluations(n) for n in (3, 5, 10)] == [12, 14, 19]
 
 
-@named([n for n in STEPS if n != "exact"], SOME)
+@named([n for n in STEPS if n != "exact"], ["DDIM 0.5", "UniPC 3"])
 def test_float32_points_stay_float32_and_near(case):
     xs = np.asarray(jr.normal(jr.key(1), (4, 1)), np.float32)
     found = BLOCK(case.step, Line(OU), jnp.asarray(xs), TIMES, KEY)

@@ -228,6 +228,7 @@ BY_NAME = {case.name: case for case in CASES}
 
 # Kinds whose lines others run too, on another shape: each compiles everything again.
 AGAIN = {
+    "isotropic 1-D",
     "grouped",
     "low rank 1-D",
     "isotropic single",
@@ -287,6 +288,7 @@ def point(target, x, v, alpha, sigma) -> dict[str, jax.Array]:
         "jacobian": target.score_jacobian(x, alpha, sigma),
         "autodiff": jax.jacfwd(score)(x),
         "product": target.jacobian_product(x, v, alpha, sigma),
+        **{"local " + k: v for k, v in target.local(x, alpha, sigma)._asdict().items()},
         "labels": target.label_log_posterior(x, alpha, sigma),
     }
 
@@ -397,6 +399,22 @@ def test_score_denoiser_and_covariance_are_one(name):
     covariance = sigma**2 * (np.eye(p.v.size) + sigma**2 * p.out["jacobian"])
     bound = 1e-12 * sigma**2 + 1e-11 * (1 + p.norms[..., None, None])
     assert np.all(np.abs(covariance - alpha**2 * p.out["covariance"]) <= bound)
+
+
+@every_kind
+def test_local_is_mean_score_and_traces(name):
+    p = probe(name)
+    out, d = p.out, p.v.size
+    bound = 1e-12 * (1 + p.norms[..., None]) / p.alphas[:, None, None]
+    assert np.all(np.abs(out["local mean"] - out["mean"]) <= bound)
+    bound = bound * np.maximum(1, p.of_sigma(2) ** -2.0)
+    assert np.all(np.abs(out["local score"] - out["score"]) <= bound)
+    for found, matrices in (
+        (out["local divergence"], out["jacobian"]),
+        (out["local variance"], out["covariance"]),
+    ):
+        size = d * np.abs(matrices).max(axis=(2, 3))
+        assert np.all(np.abs(found - np.trace(matrices.T).T) <= 1e-11 * size)
 
 
 @every_kind

@@ -24,7 +24,6 @@ from jaxwin.samplers._likelihood import (
 from jaxwin.samplers._moves import (
     Corrected as Corrected,
     Restarting as Restarting,
-    restart_times as restart_times,
 )
 from jaxwin.samplers._pndm import PNDM as PNDM
 from jaxwin.samplers._reduced import (

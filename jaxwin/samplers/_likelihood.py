@@ -14,7 +14,8 @@ from jaxwin._typing import Key, Point, ScalarLike
 from jaxwin.samplers._adaptive import FLOW, flow_velocity
 from jaxwin.samplers._diffrax import Controller, Solver, solve, tolerances
 from jaxwin.samplers._smooth_clock import smooth_run
-from jaxwin.scores import AbstractScore
+from jaxwin.scores import AbstractScore, ExactScore
+from jaxwin.targets import AbstractTarget
 
 LogDensity = Callable[[Point], Float[Array, ""]]
 # Where no end of the domain is: the noise is the prior to a percent, and no more than
@@ -77,7 +78,8 @@ def log_likelihood(
         score: The score, which knows its process; evaluated at both ends.
         x: The point at times[-1].
         times: Times, strictly decreasing.
-        divergence: "exact" takes d Jacobian products beside each score. "hutchinson"
+        divergence: "exact" is closed form for an `ExactScore` of a target, one pass
+            over it, and d Jacobian products beside the score of others. "hutchinson"
             averages e . (dv/dx) e over `probes` random sign vectors e, the same along
             the whole path: unbiased, up to the solver's tolerance.
         key: Needed for "hutchinson"; use it nowhere else.
@@ -112,6 +114,9 @@ def log_likelihood(
     score, start, end, falls = smooth_run(score, x, times[0], times[-1])
 
     def field(t, state, _):
+        if not random and isinstance(score, ExactScore):
+            if isinstance(score.target, AbstractTarget):
+                return _by_law(score, score.target, state[0], t)
         velocity = lambda y: flow_velocity(score, y, t)
         along = lambda e: jax.jvp(velocity, state[:1], (e,))
         # The velocity itself is no function of the direction: evaluated once.
@@ -141,6 +146,22 @@ def log_likelihood(
         solved=path.solved,
         method=f"flow, {probes} random directions" if random else "flow, exact",
     )
+
+
+def _by_law(
+    score: ExactScore, target: AbstractTarget, x: Point, t: ScalarLike
+) -> tuple[Point, Float[Array, " 1"]]:
+    """Velocity and its divergence, alpha' div D - (sigma^2)' div s / 2.
+
+    With div D = alpha tr Cov[x0 | x] / sigma^2; finite also where f is not.
+    """
+    alpha, sigma = score.levels(x, t)
+    alpha_rate = jnp.asarray(score.process.alpha_rate(t), x.dtype)
+    half = jnp.asarray(score.process.variance_rate(t), x.dtype) / 2
+    local = target.local(x, alpha, sigma)
+    spread = alpha_rate * alpha * local.variance / sigma**2
+    velocity = alpha_rate * local.mean - half * local.score
+    return velocity, (spread - half * local.divergence)[None]
 
 
 def start_density(

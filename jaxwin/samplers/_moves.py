@@ -87,18 +87,49 @@ class Corrected(AbstractStep):
 class Restarting(AbstractStep):
     """A step on times that go up again: there the forward process puts noise back.
 
+        times[0], ..., times[low], times[high], ..., times[low], ..., times[-1]
         s > t:    x_s = alpha_s/alpha_t x_t + sqrt(sigma_s^2 - (alpha_s sigma_t
                         / alpha_t)^2) z,
 
-    exactly in law, without an evaluation, after which the step remembers nothing. Make
-    the times by `restart_times`, with as many `ups` as its `repeats`.
+    the way from `high` down to index `low` taken `repeats` times more; `times` makes
+    them of a grid. Upwards exactly in law, without an evaluation, after which the step
+    remembers nothing and begins anew.
+
+    Raises:
+        ValueError: Not 0 <= high < low, or `repeats` below 1.
 
     References:
         Xu et al. (2023), arXiv:2306.14878, algorithm 1.
     """
 
     inner: AbstractStep
-    ups: int = eqx.field(static=True)
+    low: int = eqx.field(static=True)
+    high: int = eqx.field(static=True)
+    repeats: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        if not 0 <= self.high < self.low:
+            raise ValueError(
+                f"`low` is {self.low} and `high` is {self.high}; they are indices of "
+                f"times, 0 <= high < low."
+            )
+        if self.repeats < 1:
+            raise ValueError(f"`repeats` is {self.repeats}; it must be at least 1.")
+
+    def times(self, times: Float[Array, " t"]) -> Float[Array, " m"]:
+        """The times to run along, of falling ones.
+
+        Raises:
+            ValueError: `low` is not the index of a time before the last.
+        """
+        if self.low >= times.size - 1:
+            raise ValueError(
+                f"`low` is {self.low}; it must be below {times.size - 1}: {times.size} "
+                f"times have one step less, and the last is not for a restart."
+            )
+        again = [np.arange(self.high, self.low + 1)] * self.repeats
+        order = [np.arange(self.low + 1), *again, np.arange(self.low + 1, times.size)]
+        return times[np.concatenate(order)]
 
     @property
     def draws(self) -> int:
@@ -121,8 +152,11 @@ class Restarting(AbstractStep):
         return True
 
     def evaluations(self, num_steps: int) -> int:
-        """Those of the step where times go down, for steps that need no warm-up."""
-        return self.inner.evaluations(num_steps - self.ups)
+        """Those of every way down, each from its own beginning."""
+        ways, loop = [self.low], self.low - self.high
+        ways += [loop] * (self.repeats - 1)
+        ways.append(num_steps - self.repeats - sum(ways))
+        return sum(self.inner.evaluations(way) for way in ways)
 
     def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
         """What the step remembers."""
@@ -151,27 +185,3 @@ class Restarting(AbstractStep):
             return moved, self.inner.init(score, moved, s)
 
         return jax.lax.cond(jnp.asarray(s > t), up, down, x)
-
-
-def restart_times(
-    times: Float[Array, " t"], low: int, high: int, repeats: int = 1
-) -> Float[Array, " m"]:
-    """Times that go back from index `low` up to index `high`, `repeats` times.
-
-        times[0], ..., times[low], times[high], ..., times[low], ..., times[-1].
-
-    Run them with `Restarting(step, repeats)`.
-
-    Raises:
-        ValueError: Not 0 <= high < low < len(times) - 1, or `repeats` below 1.
-    """
-    if not 0 <= high < low < times.size - 1:
-        raise ValueError(
-            f"`low` is {low} and `high` is {high}; they must be indices with "
-            f"0 <= high < low < {times.size - 1}."
-        )
-    if repeats < 1:
-        raise ValueError(f"`repeats` is {repeats}; it must be at least 1.")
-    again = [np.arange(high, low + 1)] * repeats
-    order = [np.arange(low + 1), *again, np.arange(low + 1, times.size)]
-    return times[np.concatenate(order)]

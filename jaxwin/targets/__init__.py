@@ -7,6 +7,7 @@ from jaxwin.targets._base import (
     AbstractDenoiser as AbstractDenoiser,
     AbstractLabelledTarget as AbstractLabelledTarget,
     AbstractTarget as AbstractTarget,
+    Local as Local,
     Moments as Moments,
 )
 from jaxwin.targets._empirical import Empirical as Empirical

@@ -1,6 +1,7 @@
 """What a denoiser, a target and a labelled target are: contracts for one point."""
 
 import abc
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -45,6 +46,19 @@ class Moments(eqx.Module):
         missing = (0, min(count, dimension) - values.size)
         values = jnp.pad(values, missing) + self.variance
         return values, jnp.pad(vectors, ((0, 0), missing))
+
+
+class Local(NamedTuple):
+    """First and second order of a noised law at one point.
+
+    mean: E[x0 | x]. score: grad log p(x). divergence: of the score, the Laplacian of
+    log p. variance: tr Cov[x0 | x], the mean squared error of the posterior mean.
+    """
+
+    mean: Point
+    score: Point
+    divergence: Float[Array, ""]
+    variance: Float[Array, ""]
 
 
 class AbstractDenoiser(eqx.Module):
@@ -104,6 +118,14 @@ class AbstractTarget(AbstractDenoiser):
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, "d d"]:
         """Posterior covariance Cov[x0 | x]."""
+
+    @abc.abstractmethod
+    def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
+        """Mean, score and their traces, without a matrix; refused at sigma 0.
+
+        divergence = (alpha^2 variance / sigma^2 - d) / sigma^2, each of the two taken
+        in the form that does not cancel.
+        """
 
     @abc.abstractmethod
     def sample(self, key: Key) -> Point:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from jaxwin._checks import check_point
 from jaxwin._numerics import LOG_TWO_PI, channel_variance
 from jaxwin._typing import Point, ScalarLike
+from jaxwin.targets._base import Local
 from jaxwin.targets._covariance import AbstractCovariance
 
 
@@ -32,6 +33,10 @@ class AbstractComponents(eqx.Module):
     @abc.abstractmethod
     def denoise(self, x: Point) -> Point:
         """Posterior mean E[x0 | x], the average of `means_given`."""
+
+    @abc.abstractmethod
+    def local(self, x: Point) -> Local:
+        """Mean, score and their traces: spread between components plus within."""
 
 
 class AnyComponents(AbstractComponents):
@@ -71,6 +76,24 @@ class AnyComponents(AbstractComponents):
     def denoise(self, x: Point) -> Point:
         weight = jnp.exp(self.log_responsibilities(x))
         return jnp.matmul(weight, self.means_given(x), precision="highest")
+
+    def local(self, x: Point) -> Local:
+        weight = jnp.exp(self.log_responsibilities(x))
+        (eigenvalues, count), noised = self.covariance.spectrum(), self.noised()
+
+        def between(rows: Array) -> tuple[Point, Array]:
+            mean = jnp.matmul(weight, rows, precision="highest")
+            return mean, jnp.sum(weight[:, None] * (rows - mean[None]) ** 2)
+
+        mean, variance = between(self.means_given(x))
+        score, divergence = between(self.scores(x))
+        within = channel_variance(self.sigma) * eigenvalues / noised
+        return Local(
+            mean=mean,
+            score=score,
+            divergence=divergence - jnp.sum(weight[:, None] * (count / noised)),
+            variance=variance + jnp.sum(weight[:, None] * (count * within)),
+        )
 
     def noised(self) -> Float[Array, "k m"]:
         """Eigenvalues of C_k."""

@@ -17,7 +17,12 @@ from jaxwin._streaming import (
     Posterior,
 )
 from jaxwin._typing import AnyArray, Key, Point, ScalarLike
-from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
+from jaxwin.targets._base import (
+    AbstractLabelledTarget,
+    Local,
+    Moments,
+    refuse_zero_noise,
+)
 from jaxwin.targets._clusters import Balls, by_tile, clustered
 from jaxwin.targets._labels import check_labels, restricted_log_weights
 from jaxwin.targets._noised_points import NoisedPoints
@@ -231,12 +236,13 @@ class Empirical(AbstractLabelledTarget):
         """
         refuse_zero_noise(sigma, "a score Jacobian")
 
-        def add(weight: Array, centred: Array) -> Array:
+        def add(weight: Array, near: Array, mean: Point) -> Array:
+            centred = near - mean[None]
             along = jnp.sum(centred * v[None], axis=1)
             return jnp.matmul(weight * along, centred, precision="highest")
 
         seen = self._seen(alpha, sigma)
-        spread, variance = seen.spread(x, add, jnp.zeros_like(x)), seen.variance()
+        spread, variance = seen.spread(x, add, jnp.zeros_like(x))[1], seen.variance()
         return spread * (alpha / variance) ** 2 - v / variance
 
     def posterior_covariance(
@@ -247,6 +253,15 @@ class Empirical(AbstractLabelledTarget):
         shrink, within = 1 - alpha * seen.gain(), seen.kernel_variance()
         between = shrink**2 * self._scatter(x, alpha, sigma)
         return between + within * jnp.eye(x.size, dtype=x.dtype)
+
+    def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
+        """Mean, score and their traces, streamed in two passes.
+
+        Raises:
+            ValueError: `sigma` is a concrete zero.
+        """
+        refuse_zero_noise(sigma, "a score")
+        return self._seen(alpha, sigma).local(x)
 
     def label_log_posterior(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -392,9 +407,10 @@ class Empirical(AbstractLabelledTarget):
     def _scatter(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Array:
         """Covariance of the data points under their responsibilities."""
 
-        def add(weight: Array, centred: Array) -> Array:
+        def add(weight: Array, near: Array, mean: Point) -> Array:
+            centred = near - mean[None]
             weighted = (centred * weight[:, None]).T
             return jnp.matmul(weighted, centred, precision="highest")
 
         zero = jnp.zeros((x.size, x.size), x.dtype)
-        return self._seen(alpha, sigma).spread(x, add, zero)
+        return self._seen(alpha, sigma).spread(x, add, zero)[1]

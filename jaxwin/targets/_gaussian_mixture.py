@@ -9,7 +9,12 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxwin._checks import finite, is_concrete, non_negative, require
 from jaxwin._numerics import as_float, channel_variance, segment_logsumexp
 from jaxwin._typing import AnyArray, Key, Point, ScalarLike
-from jaxwin.targets._base import AbstractLabelledTarget, Moments, refuse_zero_noise
+from jaxwin.targets._base import (
+    AbstractLabelledTarget,
+    Local,
+    Moments,
+    refuse_zero_noise,
+)
 from jaxwin.targets._components import AbstractComponents, AnyComponents
 from jaxwin.targets._covariance import (
     AbstractCovariance,
@@ -262,6 +267,15 @@ class GaussianMixture(AbstractLabelledTarget):
         left = as_float(sigma) ** 2 * self.covariance.spectrum()[0] / seen.noised()
         within = self.covariance.dense_sum(weight[:, None] * left)
         return _scatter(weight, seen.means_given(x)) + within
+
+    def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
+        """Mean, score and their traces, O(K d) unless covariances are full.
+
+        Raises:
+            ValueError: `sigma` is a concrete zero.
+        """
+        refuse_zero_noise(sigma, "a score")
+        return self._seen(alpha, sigma).local(x)
 
     def label_log_posterior(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike

@@ -11,6 +11,7 @@ from jaxwin._checks import check_point
 from jaxwin._numerics import LOG_TWO_PI, as_float, channel_variance
 from jaxwin._streaming import Online, by_form, coordinate_sum, merge, partial
 from jaxwin._typing import Point, ScalarLike
+from jaxwin.targets._base import Local
 from jaxwin.targets._components import AbstractComponents, log_wider
 
 # Components a block: more are streamed, so that the weights of a batch stay in cache.
@@ -89,6 +90,42 @@ class IsotropicComponents(AbstractComponents):
             mean, _, gain = self._average(x, weights)
             between = channel_variance(self.sigma) * mean
             return self._centre() + between + self.alpha * gain * weights.y
+
+        return self._weigh(x, use)
+
+    def local(self, x: Point) -> Local:
+        x = as_float(x)
+
+        def use(weights: _Weights) -> Local:
+            online, y = self._sum(x, weights), weights.y
+            mean, rate, gain = self._normalised(online)
+            sigma_sq = channel_variance(self.sigma)
+
+            def one(some: _Some) -> tuple[Array, Array]:
+                log_p = (weights.log_ratio(some) - online.top).astype(x.dtype)
+                rates = 1 / self._noised(some.variances)
+                faster, wider = rates - rate, some.variances * rates - gain
+
+                def term(column: Array, own: Array, at: Array) -> tuple[Array, Array]:
+                    apart = rates * column - own
+                    score = self.alpha * apart - faster * at
+                    clean = sigma_sq * apart + self.alpha * wider * at
+                    return score**2, clean**2
+
+                near = some.means - self._centre()[None]
+                weight = jnp.exp(log_p) / online.mass
+                squares = coordinate_sum(term, near, mean, y)
+                return jax.tree.map(lambda square: jnp.sum(weight * square), squares)
+
+            add = lambda a, b: jax.tree.map(jnp.add, a, b)
+            zero = jnp.zeros((), x.dtype)
+            divergence, variance = self._stream(one, add, (zero, zero))
+            return Local(
+                mean=self._centre() + sigma_sq * mean + self.alpha * gain * y,
+                score=self.alpha * mean - rate * y,
+                divergence=divergence - x.size * rate,
+                variance=variance + x.size * sigma_sq * gain,
+            )
 
         return self._weigh(x, use)
 
@@ -183,7 +220,9 @@ class IsotropicComponents(AbstractComponents):
 
     def _average(self, x: Point, weights: _Weights) -> tuple[Point, Array, Array]:
         """Averages of (m_k - c) / nu_k, 1 / nu_k and v_k / nu_k."""
-        online = self._sum(x, weights)
+        return self._normalised(self._sum(x, weights))
+
+    def _normalised(self, online: Online) -> tuple[Point, Array, Array]:
         if self._differ():
             rate, gain = online.label_mass / online.mass
         else:

@@ -17,6 +17,7 @@ from jaxwin._streaming import (
     Posterior,
     by_form,
     centred_ratios,
+    coordinate_sum,
     draw,
     finish,
     largest,
@@ -25,6 +26,7 @@ from jaxwin._streaming import (
     partial,
 )
 from jaxwin._typing import Point, ScalarLike
+from jaxwin.targets._base import Local
 
 
 class _Weights(NamedTuple):
@@ -78,22 +80,42 @@ class NoisedPoints(eqx.Module):
 
         return self._weigh(x, use)
 
+    def local(self, x: Point) -> Local:
+        """Mean, score and their traces: the spread of the points, then the kernels."""
+
+        def add(weight: Array, near: Array, mean: Point) -> Array:
+            term = lambda column, own: (column - own) ** 2
+            return jnp.sum(weight * coordinate_sum(term, near, mean))
+
+        mean, spread = self.spread(x, add, jnp.zeros((), x.dtype))
+        variance, shrink = self.variance(), 1 - self.alpha * self.gain()
+        y = x - self.alpha * self.centre
+        return Local(
+            mean=self.centre + shrink * mean + self.gain() * y,
+            score=(self.alpha * mean - y) / variance,
+            divergence=(self.alpha / variance) ** 2 * spread - x.size / variance,
+            variance=shrink**2 * spread + x.size * self.kernel_variance(),
+        )
+
     def spread(
-        self, x: Point, add: Callable[[Array, Array], Array], zero: Array
-    ) -> Array:
-        """Sum over blocks of add(p_i, a_i - E[a | x]), centred before squaring."""
+        self, x: Point, add: Callable[[Array, Array, Point], Array], zero: Array
+    ) -> tuple[Point, Array]:
+        """Average m of a_i - centre, and the sum over blocks of add(p, a - centre, m).
+
+        Two passes, so that what is squared may be centred first.
+        """
         x = as_float(x)
 
-        def use(weights: _Weights) -> Array:
+        def use(weights: _Weights) -> tuple[Point, Array]:
             online = self._sum(weights)
             mean = online.sum_x / online.mass
 
             def step(total: Array, block: Block) -> Array:
                 log_p = weights.log_ratio(block) - online.top
                 weight = jnp.exp(log_p.astype(mean.dtype)) / online.mass
-                return total + add(weight, self._near(block) - mean[None])
+                return total + add(weight, self._near(block), mean)
 
-            return self.blocks.fold(step, zero)
+            return mean, self.blocks.fold(step, zero)
 
         return self._weigh(x, use)
 
