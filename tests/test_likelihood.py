@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from batteries import some
 
 from jaxwin.processes import (
     EDM,
@@ -24,7 +25,7 @@ from jaxwin.processes._base import Prior
 from jaxwin.samplers._elbo import elbo
 from jaxwin.samplers._likelihood import log_likelihood, mean_of_draws, start_density
 from jaxwin.scores import AbstractScore, ExactScore
-from jaxwin.targets import AbstractTarget, GaussianMixture
+from jaxwin.targets import AbstractTarget, Empirical, GaussianMixture
 
 OU = OrnsteinUhlenbeck()
 KEY = jr.key(3)
@@ -133,6 +134,19 @@ def holds(score: ExactScore, times, tolerance: float, **options) -> bool:
 
 # What the signal that is left shifts, at most: alpha/sigma |x0|, a few times.
 PRIOR = {"edm": 0.05, "ve": 0.08, "ou": 0.03, "ddpm": 0.03}
+
+
+@pytest.mark.parametrize(
+    "kind", some(["isotropic", "diagonal", "kernel"], ["diagonal"])
+)
+def test_from_pure_noise_to_clean_data(kind):
+    """u from 1, where f is infinite, to 0, where no score is defined by the mean."""
+    points = np.random.default_rng(0).normal(size=(9, 4))
+    law = Empirical(points, bandwidth=0.3) if kind == "kernel" else law_of(kind, 4)
+    xs, exact = drawn(law, 1.0, 0.0, jr.split(KEY, 4))
+    score = ExactScore(law, LinearInterpolant())
+    found = flows(score, xs, jnp.array([1.0, 0.0]), 1e-8)
+    np.testing.assert_allclose(found.value, exact, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -402,16 +402,17 @@ def test_score_denoiser_and_covariance_are_one(name):
 
 
 @every_kind
-def test_local_is_mean_score_and_traces(name):
+def test_local_is_mean_score_and_their_divergences(name):
     p = probe(name)
     out, d = p.out, p.v.size
     bound = 1e-12 * (1 + p.norms[..., None]) / p.alphas[:, None, None]
     assert np.all(np.abs(out["local mean"] - out["mean"]) <= bound)
     bound = bound * np.maximum(1, p.of_sigma(2) ** -2.0)
     assert np.all(np.abs(out["local score"] - out["score"]) <= bound)
+    relative = out["covariance"] / p.of_sigma(3) ** 2
     for found, matrices in (
         (out["local divergence"], out["jacobian"]),
-        (out["local variance"], out["covariance"]),
+        (out["local relative_variance"], relative),
     ):
         size = d * np.abs(matrices).max(axis=(2, 3))
         assert np.all(np.abs(found - np.trace(matrices.T).T) <= 1e-11 * size)

@@ -153,13 +153,14 @@ def _by_law(
 ) -> tuple[Point, Float[Array, " 1"]]:
     """Velocity and its divergence, alpha' div D - (sigma^2)' div s / 2.
 
-    With div D = alpha tr Cov[x0 | x] / sigma^2; finite also where f is not.
+    With div D = alpha tr Cov[x0 | x] / sigma^2; finite also where f is not, and at
+    sigma = 0 where the law has a density.
     """
     alpha, sigma = score.levels(x, t)
     alpha_rate = jnp.asarray(score.process.alpha_rate(t), x.dtype)
     half = jnp.asarray(score.process.variance_rate(t), x.dtype) / 2
     local = target.local(x, alpha, sigma)
-    spread = alpha_rate * alpha * local.variance / sigma**2
+    spread = alpha_rate * alpha * local.relative_variance
     velocity = alpha_rate * local.mean - half * local.score
     return velocity, (spread - half * local.divergence)[None]
 

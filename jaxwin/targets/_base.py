@@ -52,13 +52,14 @@ class Local(NamedTuple):
     """First and second order of a noised law at one point.
 
     mean: E[x0 | x]. score: grad log p(x). divergence: of the score, the Laplacian of
-    log p. variance: tr Cov[x0 | x], the mean squared error of the posterior mean.
+    log p. relative_variance: tr Cov[x0 | x] / sigma^2, finite also at sigma = 0 where
+    the law has a density; alpha times it is the divergence of the mean.
     """
 
     mean: Point
     score: Point
     divergence: Float[Array, ""]
-    variance: Float[Array, ""]
+    relative_variance: Float[Array, ""]
 
 
 class AbstractDenoiser(eqx.Module):
@@ -121,10 +122,10 @@ class AbstractTarget(AbstractDenoiser):
 
     @abc.abstractmethod
     def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
-        """Mean, score and their traces, without a matrix; refused at sigma 0.
+        """Mean, score and their divergences, without a matrix; refused at sigma 0.
 
-        divergence = (alpha^2 variance / sigma^2 - d) / sigma^2, each of the two taken
-        in the form that does not cancel.
+        divergence = (alpha^2 relative_variance - d) / sigma^2, each of the two taken in
+        the form that does not cancel.
         """
 
     @abc.abstractmethod

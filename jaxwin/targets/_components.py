@@ -36,7 +36,7 @@ class AbstractComponents(eqx.Module):
 
     @abc.abstractmethod
     def local(self, x: Point) -> Local:
-        """Mean, score and their traces: spread between components plus within."""
+        """Mean, score and their divergences: between components plus within."""
 
 
 class AnyComponents(AbstractComponents):
@@ -85,14 +85,19 @@ class AnyComponents(AbstractComponents):
             mean = jnp.matmul(weight, rows, precision="highest")
             return mean, jnp.sum(weight[:, None] * (rows - mean[None]) ** 2)
 
-        mean, variance = between(self.means_given(x))
-        score, divergence = between(self.scores(x))
-        within = channel_variance(self.sigma) * eigenvalues / noised
+        mean, of_means = between(self.means_given(x))
+        score, of_scores = between(self.scores(x))
+        # alpha m_k - sigma^2 s_k is x for all k: either spread gives the other.
+        alpha_sq, noise = self.alpha**2, channel_variance(self.sigma)
+        quiet = alpha_sq > noise
+        other = noise * of_scores / jnp.where(quiet, alpha_sq, 1)
+        other = jnp.where(quiet, other, of_means / jnp.where(quiet, 1, noise))
+        within = lambda values: jnp.sum(weight[:, None] * (count * values / noised))
         return Local(
             mean=mean,
             score=score,
-            divergence=divergence - jnp.sum(weight[:, None] * (count / noised)),
-            variance=variance + jnp.sum(weight[:, None] * (count * within)),
+            divergence=of_scores - within(jnp.ones_like(noised)),
+            relative_variance=other + within(eigenvalues),
         )
 
     def noised(self) -> Float[Array, "k m"]:

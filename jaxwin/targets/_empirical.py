@@ -255,7 +255,7 @@ class Empirical(AbstractLabelledTarget):
         return between + within * jnp.eye(x.size, dtype=x.dtype)
 
     def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
-        """Mean, score and their traces, streamed in two passes.
+        """Mean, score and their divergences, streamed in two passes.
 
         Raises:
             ValueError: `sigma` is a concrete zero.

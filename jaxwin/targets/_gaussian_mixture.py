@@ -269,7 +269,7 @@ class GaussianMixture(AbstractLabelledTarget):
         return _scatter(weight, seen.means_given(x)) + within
 
     def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
-        """Mean, score and their traces, O(K d) unless covariances are full.
+        """Mean, score and their divergences, O(K d) unless covariances are full.
 
         Raises:
             ValueError: `sigma` is a concrete zero.

@@ -101,30 +101,26 @@ class IsotropicComponents(AbstractComponents):
             mean, rate, gain = self._normalised(online)
             sigma_sq = channel_variance(self.sigma)
 
-            def one(some: _Some) -> tuple[Array, Array]:
+            def spread(some: _Some) -> Array:
+                """Of score_k / alpha, which is that of E[x0 | x, k] / sigma^2."""
                 log_p = (weights.log_ratio(some) - online.top).astype(x.dtype)
                 rates = 1 / self._noised(some.variances)
-                faster, wider = rates - rate, some.variances * rates - gain
+                # (rates - rate) / alpha^2, also at alpha = 0.
+                faster = rates * gain - some.variances * rates * rate
 
-                def term(column: Array, own: Array, at: Array) -> tuple[Array, Array]:
-                    apart = rates * column - own
-                    score = self.alpha * apart - faster * at
-                    clean = sigma_sq * apart + self.alpha * wider * at
-                    return score**2, clean**2
+                def term(column: Array, own: Array, at: Array) -> Array:
+                    return (rates * column - own - self.alpha * faster * at) ** 2
 
                 near = some.means - self._centre()[None]
-                weight = jnp.exp(log_p) / online.mass
                 squares = coordinate_sum(term, near, mean, y)
-                return jax.tree.map(lambda square: jnp.sum(weight * square), squares)
+                return jnp.sum(jnp.exp(log_p) / online.mass * squares)
 
-            add = lambda a, b: jax.tree.map(jnp.add, a, b)
-            zero = jnp.zeros((), x.dtype)
-            divergence, variance = self._stream(one, add, (zero, zero))
+            between = self._stream(spread, jnp.add, jnp.zeros((), x.dtype))
             return Local(
                 mean=self._centre() + sigma_sq * mean + self.alpha * gain * y,
                 score=self.alpha * mean - rate * y,
-                divergence=divergence - x.size * rate,
-                variance=variance + x.size * sigma_sq * gain,
+                divergence=self.alpha**2 * between - x.size * rate,
+                relative_variance=sigma_sq * between + x.size * gain,
             )
 
         return self._weigh(x, use)

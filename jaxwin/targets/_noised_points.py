@@ -81,20 +81,20 @@ class NoisedPoints(eqx.Module):
         return self._weigh(x, use)
 
     def local(self, x: Point) -> Local:
-        """Mean, score and their traces: the spread of the points, then the kernels."""
+        """Mean, score and their divergences: by the spread of the points."""
 
         def add(weight: Array, near: Array, mean: Point) -> Array:
             term = lambda column, own: (column - own) ** 2
             return jnp.sum(weight * coordinate_sum(term, near, mean))
 
         mean, spread = self.spread(x, add, jnp.zeros((), x.dtype))
-        variance, shrink = self.variance(), 1 - self.alpha * self.gain()
-        y = x - self.alpha * self.centre
+        variance, y = self.variance(), x - self.alpha * self.centre
+        noise, spread = channel_variance(self.sigma), spread / variance**2
         return Local(
-            mean=self.centre + shrink * mean + self.gain() * y,
+            mean=self.centre + noise / variance * mean + self.gain() * y,
             score=(self.alpha * mean - y) / variance,
-            divergence=(self.alpha / variance) ** 2 * spread - x.size / variance,
-            variance=shrink**2 * spread + x.size * self.kernel_variance(),
+            divergence=self.alpha**2 * spread - x.size / variance,
+            relative_variance=noise * spread + x.size * self.bandwidth**2 / variance,
         )
 
     def spread(
