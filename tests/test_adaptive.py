@@ -305,7 +305,7 @@ def test_law_of_the_sde(step):
 @pytest.mark.parametrize(
     ("solver", "order"),
     [
-        (diffrax.ShARK(), 1.5),
+        pytest.param(diffrax.ShARK(), 1.5, marks=pytest.mark.slow),
         pytest.param(diffrax.Euler(), 1.0, marks=pytest.mark.slow),
         pytest.param(diffrax.SRA1(), 1.5, marks=pytest.mark.slow),
     ],

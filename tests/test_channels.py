@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from batteries import some
 
 from jaxwin.analysis import speciation
 from jaxwin.channels import AbstractObserved, Gaussian, Observed
@@ -195,7 +196,7 @@ def test_soft_labels_of_a_mixture_are_its_label_posterior():
         np.testing.assert_allclose(row, posterior(x, t), rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("name", some(LAWS, ["smooth data"]))
 def test_u_turns_return_with_the_exact_frequencies(name):
     # Start, observe, resample, look: 20,000 U-turns; rows of the table 4 s.e. each.
     observed = Observed(LAWS[name], Gaussian())

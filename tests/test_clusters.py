@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from batteries import some
 from jaxtyping import DTypeLike
 from test_precision import equations
 
@@ -44,7 +45,9 @@ def sums(posterior, score):
 
 
 @pytest.mark.parametrize("sigma", [1e-4, 0.05, 0.5, 20.0])
-@pytest.mark.parametrize("kind", ["points", "kernels far off", "restricted"])
+@pytest.mark.parametrize(
+    "kind", some(["points", "kernels far off", "restricted"], ["kernels far off"])
+)
 def test_same_as_the_plain_law(kind, sigma):
     points, labels = POINTS + 50 * (kind == "kernels far off"), LABELS
     bandwidth = 0.02 if kind == "kernels far off" else 0.0

@@ -393,6 +393,7 @@ def test_gaussian_time_outside_a_clock():
         assert str(curve.t_gauss) == answer
 
 
+@pytest.mark.slow
 def test_restricted_data_are_their_own_data_set():
     points = np.random.default_rng(2).normal(size=(90, 3))
     labels = np.arange(90) % 3

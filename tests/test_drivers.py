@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
+from batteries import some
 
 from jaxwin.metrics import energy_distance
 from jaxwin.processes import (
@@ -103,15 +104,7 @@ def test_clones_share_the_path_and_part():
 # Exact transitions
 
 
-@pytest.mark.parametrize(
-    "n",
-    [
-        1,
-        pytest.param(2, marks=pytest.mark.slow),
-        5,
-        pytest.param(50, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("n", some([1, 2, 5, 50], [5]))
 def test_u_turns_and_clones_have_their_closed_form(n):
     """20,000 replicas, key 7: 4 standard errors of the flip probability f(1).
 
@@ -200,10 +193,8 @@ W2 = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    W2,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", W2)
 def test_few_steps_of_ddim(name):
     """C21: W2 to the data by exact quantile transport; the last step ends denoised."""
     u = (np.arange(400_000) + 0.5) / 400_000

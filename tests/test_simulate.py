@@ -47,13 +47,8 @@ def second_moments(score, x, t):
 OUTSIDE = np.linalg.svd(MEANS - MEANS.mean(0))[2][-1]
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param(EulerMaruyama(), id="EM"),
-        pytest.param(EulerFlow(), id="flow", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [EulerMaruyama(), EulerFlow()], ids=["EM", "flow"])
 def test_lifted_points_have_the_law_of_the_full_run(step):
     """8,192 replicas each: first and second moments within 4 combined errors."""
     measure = partial(simulate, step, SCORE, TIMES, 8192, observable=second_moments)
@@ -65,6 +60,7 @@ def test_lifted_points_have_the_law_of_the_full_run(step):
     assert np.all(np.abs(gap) < 4 * error)
 
 
+@pytest.mark.slow
 def test_one_replica_is_that_of_the_block():
     from jaxwin.samplers import reduce_scheme
     from jaxwin.samplers._simulate import _Backward

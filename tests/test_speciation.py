@@ -797,7 +797,8 @@ def test_agreement_with_a_rare_class_stays_below_one():
     assert np.all(found.pairs.phi >= 0.5 - 1e-12)
 
 
-@pytest.mark.parametrize("kind", some(["data", "mixture"], ["mixture"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["data", "mixture"])
 def test_restricted_laws_are_laws_of_fewer_classes(kind):
     points, labels = RESTRICTED
     keep = labels < 2
