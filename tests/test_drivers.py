@@ -172,6 +172,60 @@ def test_committor_of_the_reverse_sde():
         assert abs(same - exact) < 4 * np.sqrt(exact * (1 - exact) / 20_000)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 5])
+def test_clones_of_two_deltas(steps):
+    """C17: two clones of x_s agree with chance phi(gamma), gamma the SNR at s.
+
+    40,000 pairs, key 7; 4 standard errors of the printed value.
+    """
+    printed = {0.1: 0.5456703006, 0.5: 0.6750567023, 1.0: 0.7752002454}
+    printed |= {2.0: 0.8844908890, 4.0: 0.9657012956}
+    law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.0)
+    score, step = ExactScore(law, LINEAR), ExactTransition(law)
+
+    def agree(i, times):
+        x = FromLaw(law, LINEAR, times[0])(jr.fold_in(KEY, i))
+        pair = clones(step, score, x, times, KEY, i, branch=0)
+        return pair[0, 0] * pair[1, 0] > 0
+
+    many = jax.jit(jax.vmap(agree, (0, None)))
+    for gamma, exact in printed.items():
+        s = float(LINEAR.time(jnp.log(gamma)))
+        times = uniform(LINEAR, s, 0.0, steps)
+        found = np.asarray(many(jnp.arange(40_000, dtype=jnp.int32), times)).mean()
+        assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / 40_000)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "value"), [(100, 0.19234), (400, 0.19261)])
+def test_u_turns_of_the_exponential_integrator(n, value):
+    """Windows 2.6: +-3 of unit variance, T = 1; 400,000 paths on either side."""
+    law = GaussianMixture.isotropic([[3.0], [-3.0]], 1.0)
+    step, score, count = ExponentialEuler(), ExactScore(law, OU), 400_000
+    times, run = uniform(OU, 1.0, 0.0, n), eqx.filter_jit(sample_block)
+    rng = np.random.default_rng(7)
+    x0 = 3 + rng.normal(size=(count, 1))
+    xs = OU.alpha(1.0) * x0 + OU.sigma(1.0) * rng.normal(size=(count, 1))
+    label = lambda x: law.label_log_posterior(x, 1.0, 0.0)[1]
+    flips = jnp.exp(jax.vmap(label)(run(step, score, xs, times, KEY)))
+    error = np.sqrt(2 * value * (1 - value) / count)
+    assert abs(float(flips.mean()) - value) < 4 * error
+    # What the step size costs is beside what the exact U-turn gives.
+    assert abs(float(flips.mean()) - 0.193252296) < 4 * error + 1e-3
+
+
+def test_flow_flips_where_the_noised_point_crosses():
+    """Windows 2.6, 12: the flow keeps the side of x_T; Phi(-m), m = 3 e^-1."""
+    law = GaussianMixture.isotropic([[3.0], [-3.0]], 1.0)
+    z = scipy.stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    xs = jnp.asarray(3 * float(OU.alpha(1.0)) + z)[:, None]
+    times = log_snr_uniform(OU, 1.0, 0.05, 64)
+    ends = sample_block(UniPC(3), ExactScore(law, OU), xs, times, KEY)
+    flipped = np.mean(np.asarray(ends)[:, 0] < 0)
+    assert flipped == pytest.approx(0.134875, abs=5e-5)
+
+
 def test_probability_flow_of_two_deltas():
     # C16, by a high order; the same values by diffrax in test_adaptive.
     law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.0)
