@@ -259,21 +259,27 @@ def coordinate_sum(
     time, which is 40 times faster under `vmap` and adds up in float32 like a tree. The
     term must vanish where all its arguments do.
     """
-    pad = -points.shape[1] % COORDINATES
+    size = min(COORDINATES, points.shape[1])
+    pad = -points.shape[1] % size
     columns = jnp.pad(points.T, ((0, pad), (0, 0)))
-    columns = columns.reshape(-1, COORDINATES, points.shape[0])
-    rows = [jnp.pad(v, (0, pad)).reshape(-1, COORDINATES) for v in vectors]
-    shapes = jax.eval_shape(term, columns[0, 0], *(row[0, 0] for row in rows))
-    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    columns = columns.reshape(-1, size, points.shape[0])
+    rows = [jnp.pad(v, (0, pad)).reshape(-1, size) for v in vectors]
     add = lambda a, b: jax.tree.map(jnp.add, a, b)
 
-    def body(total: PyTree[Array], leaves: tuple[Array, ...]):
-        terms = [term(*(leaf[i] for leaf in leaves)) for i in range(COORDINATES)]
+    def together(leaves: tuple[Array, ...]) -> PyTree[Array]:
+        terms = [term(*(leaf[i] for leaf in leaves)) for i in range(size)]
         while len(terms) > 1:
-            terms = [add(a, b) for a, b in zip(terms[::2], terms[1::2], strict=True)]
-        return add(total, terms[0]), None
+            pairs = zip(terms[::2], terms[1::2], strict=False)
+            terms = [add(a, b) for a, b in pairs] + terms[len(terms) & ~1 :]
+        return terms[0]
 
-    return jax.lax.scan(body, start, (columns, *rows))[0]
+    leaves = columns, *rows
+    if len(columns) == 1:
+        return together(tuple(leaf[0] for leaf in leaves))
+    shapes = jax.eval_shape(together, tuple(leaf[0] for leaf in leaves))
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    body = lambda total, leaves: (add(total, together(leaves)), None)
+    return jax.lax.scan(body, start, leaves)[0]
 
 
 def log_ratios(

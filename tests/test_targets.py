@@ -4,7 +4,7 @@ References are plain numpy: every law here is a mixture of Gaussians (or of poin
 masses), written down by its eigenvectors and eigenvalues.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
+from batteries import some
 
 from jaxwin.targets import (
     AbstractLabelledTarget,
@@ -243,15 +244,20 @@ AGAIN = {
 }
 
 
-def named(cases: list[Case]) -> Any:
-    marks = lambda case: [pytest.mark.slow] if case.name in AGAIN else []
-    names = [pytest.param(case.name, marks=marks(case)) for case in cases]
-    return pytest.mark.parametrize("name", names)
+FIRST = [case.name for case in CASES if case.name not in AGAIN]
+
+
+def named(cases: list[Case], fast: Iterable[str] = FIRST) -> Any:
+    names = [case.name for case in cases]
+    return pytest.mark.parametrize("name", some(names, set(fast) & set(names)))
 
 
 every_kind = named(CASES)
 # Where 1-D runs the same lines on another shape, and would only compile again.
-in_space = named([case for case in CASES if case.dimension > 1])
+in_space = named(
+    [case for case in CASES if case.dimension > 1],
+    ["isotropic", "low rank", "empirical kernel"],
+)
 
 
 def probes(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -456,7 +462,7 @@ one = eqx.filter_jit(
 score_many = eqx.filter_jit(lambda target, xs, a, s: target.score_many(xs, a, s))
 
 
-@every_kind
+@in_space
 def test_batching_changes_nothing(name):
     p = probe(name)
     target = p.case.build()
@@ -510,7 +516,7 @@ def test_translation_and_rotation(name):
             np.testing.assert_allclose(out[key][i, :NEAR], value, rtol=0, atol=atol)
 
 
-@named([case for case in CASES if case.dimension == 1])
+@named([case for case in CASES if case.dimension == 1], ["isotropic 1-D"])
 def test_denoiser_by_quadrature(name):
     p = probe(name)
     for i, (alpha, sigma) in enumerate(zip(p.alphas, p.sigmas, strict=True)):

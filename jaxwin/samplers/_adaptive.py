@@ -77,7 +77,10 @@ def solve_flow(
 
     Local error is held below atol + rtol |x| (root mean square over coordinates). Each
     trajectory chooses its own steps: under `vmap` the result and the counts of a lane
-    are those of the lane alone, and the run takes as long as its longest lane.
+    are those of the lane alone, and the run takes as long as its longest lane. Where
+    neighbouring paths part, on the way into narrow modes, the end errs by more than
+    the tolerance, by as much as the paths part: into peaks 1e-3 wide, at a distance of
+    1, rtol = 1e-5 left 2e-3 on average and 0.16 in the worst of 10,000 lanes.
 
     The score is evaluated at both ends. End at sigma > 0 unless the clean law has a
     density; start at u = 1 of the interpolant (or of Cosine) with an exact score only,

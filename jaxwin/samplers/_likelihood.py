@@ -81,7 +81,8 @@ def log_likelihood(
         divergence: "exact" is closed form for an `ExactScore` of a target, one pass
             over it, and d Jacobian products beside the score of others. "hutchinson"
             averages e . (dv/dx) e over `probes` random sign vectors e, the same along
-            the whole path: unbiased, up to the solver's tolerance.
+            the whole path: unbiased, up to the solver's tolerance; one product beside
+            each score, for scores without a law in many dimensions.
         key: Needed for "hutchinson"; use it nowhere else.
         probes: Sign vectors; two at least for a finite standard error.
         prior: Log-density at times[0] in place of the process's own.
