@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
@@ -389,6 +390,36 @@ def on(process, start, end, steps):
 
 
 BLOCK = eqx.filter_jit(sample_block)
+
+
+class One(AbstractScore):
+    """A score that is 1 everywhere: frozen without error."""
+
+    process: AbstractProcess
+
+    def __call__(self, x, t):
+        return jnp.ones_like(x)
+
+
+@pytest.mark.parametrize(
+    ("process", "t", "s"),
+    [
+        (OU, 1.0, 0.2),
+        (VariancePreserving(0.1, 20.0), 0.5, 0.1),
+        (VarianceExploding(0.01, 50.0), 0.4, 0.3),
+        (EDM(), 3.0, 1.0),
+        (LinearInterpolant(), 0.6, 0.3),
+    ],
+    ids=["ou", "vp", "ve", "edm", "flow"],
+)
+def test_frozen_score_is_integrated_exactly(process, t, s):
+    """x_s = a_s x / a_t + a_s int_s^t g^2 c / a du for a constant score c."""
+    rate = lambda u: float(process.diffusion_sq(u)) / float(process.alpha(u))
+    weight = scipy.integrate.quad(rate, s, t, epsrel=1e-12)[0]
+    expected = float(process.alpha(s)) * (0.7 / float(process.alpha(t)) + weight)
+    step, x = ExponentialEuler(), jnp.array([0.7])
+    found, _ = step.step(One(process), x, t, s, jnp.zeros((1, 1)), KEY, None)
+    assert float(found[0]) == pytest.approx(expected, rel=1e-10)
 
 
 @pytest.mark.parametrize(
