@@ -25,6 +25,7 @@ from jaxwin.processes import (
 from jaxwin.samplers import (
     DDIM,
     DEIS,
+    PNDM,
     SEEDS,
     Ancestral,
     Corrected,
@@ -371,6 +372,51 @@ GUIDED = {
     2.0: [2.904559519, 3.548882953, 4.342893169],
     7.5: [4.614246115, 5.037712230, 5.579838204],
 }
+
+
+def test_first_step_of_pndm_by_hand():
+    """Four classical stages, each moved by DDIM: arXiv:2202.09778, equation 11."""
+    t, s, x = 1.0, 0.2, jnp.array([0.7, -1.2, 0.1, 2.0])
+    middle = (t + s) / 2
+
+    def moved(eps, b):
+        clean = (x - OU.sigma(t) * eps) / OU.alpha(t)
+        return OU.alpha(b) * clean + OU.sigma(b) * eps
+
+    e1 = SCORE.noise(x, t)
+    e2 = SCORE.noise(moved(e1, middle), middle)
+    e3 = SCORE.noise(moved(e2, middle), middle)
+    e4 = SCORE.noise(moved(e3, s), s)
+    expected = moved((e1 + 2 * e2 + 2 * e3 + e4) / 6, s)
+    found = sample(PNDM(), SCORE, x, jnp.array([t, s]), KEY)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_langevin_moves_by_hand():
+    step, t, s = Corrected(DDIM(), 2, 0.1), 1.0, 0.2
+    x, z = jnp.array([0.7, -1.2, 0.1, 2.0]), jr.normal(KEY, (2, 4))
+    expected = sample(DDIM(), SCORE, x, jnp.array([t, s]), KEY)
+    delta = 0.1 * OU.sigma(s) ** 2
+    for w in z:
+        expected = expected + delta * SCORE(expected, s) + jnp.sqrt(2 * delta) * w
+    found, _ = step.step(SCORE, x, t, s, z, KEY, step.init(SCORE, x, t))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_one_step_of_the_single_step_solver_by_hand():
+    """Its second evaluation lies halfway in log-SNR: arXiv:2211.01095, algorithm 1."""
+    t, s, x = 1.0, 0.2, jnp.array([0.7, -1.2, 0.1, 2.0])
+    lam = lambda u: float(jnp.log(OU.alpha(u) / OU.sigma(u)))
+    middle = 0.5 * np.log1p(np.exp(-(lam(t) + lam(s))))
+
+    def moved(a, b, data):
+        kept = OU.sigma(b) / OU.sigma(a)
+        return kept * x - OU.alpha(b) * np.expm1(lam(a) - lam(b)) * data
+
+    early = moved(t, middle, SCORE.denoised(x, t))
+    expected = moved(t, s, SCORE.denoised(early, middle))
+    found = sample(DPMSolverPP(2, multistep=False), SCORE, x, jnp.array([t, s]), KEY)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("strength", GUIDED)
