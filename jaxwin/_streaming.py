@@ -22,7 +22,7 @@ from jaxwin._typing import Point, ScalarLike
 Carry = TypeVar("Carry")
 
 # Largest eps alpha^2 max|a - c|^2 / v at which log-weights about the centre c are kept;
-# measured errors of responsibilities are at most 2.6 times it.
+# measured errors of log-responsibilities are at most 8 times it.
 ROUNDING = {"float32": 5e-6, "float64": 1e-10}
 # Coordinates that `coordinate_sum` takes at a time: written out, 16 of them run at full
 # speed on every JAX that was measured; 4 or 8, or a sum over their axis, not on all.

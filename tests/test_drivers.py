@@ -1,16 +1,19 @@
 """Drivers: paths, U-turns, clones, starts; exact transitions against closed forms."""
 
+from functools import partial
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
 from batteries import some
 
+from jaxwin import execution
 from jaxwin.metrics import energy_distance
 from jaxwin.processes import (
     EDM,
@@ -31,13 +34,16 @@ from jaxwin.samplers import (
     Corrected,
     DPMSolverPP,
     EDMHeun,
+    EulerFlow,
     EulerMaruyama,
     ExactTransition,
     ExponentialEuler,
     FromLaw,
     FromMoments,
     FromPrior,
+    HeunFlow,
     Restarting,
+    StochasticHeun,
     UniPC,
     clones,
     forward_backward,
@@ -392,6 +398,69 @@ def test_first_step_of_pndm_by_hand():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+def test_a_churned_step_by_hand():
+    """arXiv:2206.00364, algorithm 2, in y = x / alpha and rho = sigma / alpha."""
+    t, s, churn = 1.0, 0.2, 0.3
+    x, z = jnp.array([0.7, -1.2, 0.1, 2.0]), jr.normal(KEY, (1, 4))
+    rho = lambda u: float(OU.sigma(u) / OU.alpha(u))
+    raised = rho(t) * (1 + churn)
+    start = 0.5 * np.log1p(raised**2)
+    y = x / OU.alpha(t) + np.sqrt(raised**2 - rho(t) ** 2) * z[0]
+    slope = lambda y, u: (y - SCORE.denoised(OU.alpha(u) * y, u)) / rho(u)
+    first = slope(y, start)
+    euler = y + (rho(s) - raised) * first
+    expected = y + (rho(s) - raised) * (first + slope(euler, s)) / 2
+    step = EDMHeun(churn=churn)
+    found, _ = step.step(SCORE, x, t, s, z, KEY, step.init(SCORE, x, t))
+    np.testing.assert_allclose(found, OU.alpha(s) * expected, rtol=1e-12)
+
+
+def test_a_restart_by_hand():
+    """Upwards the forward process: alpha falls by their ratio, the rest is noise."""
+    s, t, step = 0.2, 1.0, Restarting(DDIM(), 2, 0)
+    x, z = jnp.array([0.7, -1.2, 0.1, 2.0]), jr.normal(KEY, (1, 4))
+    found, _ = step.step(SCORE, x, s, t, z, KEY, step.init(SCORE, x, s))
+    expected = np.exp(-(t - s)) * x + np.sqrt(-np.expm1(-2 * (t - s))) * z[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("step", "lower"),
+    [
+        (DPMSolverPP(3), DPMSolverPP(2)),
+        (DEIS(3), DEIS(2)),
+        (UniPC(3), UniPC(2)),
+    ],
+    ids=["DPM++", "DEIS", "UniPC"],
+)
+def test_warm_up_is_that_of_lower_order(step, lower):
+    """Two steps of order 3 are those of order 2; the first is one of DDIM."""
+    x, times = jnp.array([0.7, -1.2, 0.1, 2.0]), jnp.array([1.0, 0.5, 0.3])
+    two = [sample(one, SCORE, x, times, KEY) for one in (step, lower)]
+    np.testing.assert_allclose(*two, rtol=1e-12)
+    first = [sample(one, SCORE, x, times[:2], KEY) for one in (step, DDIM())]
+    np.testing.assert_allclose(*first, rtol=1e-12)
+
+
+def test_two_steps_of_unipc_by_hand():
+    """Algorithm 1 and 2 of arXiv:2302.04867 with their exceptions for two values."""
+    x, (t, m, s) = jnp.array([0.7, -1.2, 0.1, 2.0]), (1.0, 0.5, 0.3)
+    lam = lambda u: float(jnp.log(OU.alpha(u) / OU.sigma(u)))
+
+    def moved(a, b, x, data):
+        gain = -np.expm1(lam(a) - lam(b))
+        return OU.sigma(b) / OU.sigma(a) * x + OU.alpha(b) * gain * data
+
+    old = SCORE.denoised(x, t)
+    new = SCORE.denoised(moved(t, m, x, old), m)
+    # The corrector goes again from t, by the mean of both; then the predictor.
+    corrected = moved(t, m, x, (old + new) / 2)
+    ratio = (lam(s) - lam(m)) / (lam(m) - lam(t))
+    expected = moved(m, s, corrected, new + ratio / 2 * (new - old))
+    found = sample(UniPC(2), SCORE, x, jnp.array([t, m, s]), KEY)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_langevin_moves_by_hand():
     step, t, s = Corrected(DDIM(), 2, 0.1), 1.0, 0.2
     x, z = jnp.array([0.7, -1.2, 0.1, 2.0]), jr.normal(KEY, (2, 4))
@@ -586,6 +655,24 @@ def bad_times():
             lambda: Restarting(em, 12, 3).times(TIMES),
             "`low` is 12; it must be below 12",
         ),
+        "churn range": (lambda: EDMHeun(low=3.0, high=1.0), "low <= high"),
+        "odd block": (
+            lambda: sample_block(em, SCORE, jnp.ones((2, 4)), TIMES, KEY, 3),
+            "`first_replica` is 3",
+        ),
+        "start off the clock": (lambda: FromLaw(LAW, OU, -1.0), "`t` is -1"),
+        "flat start": (
+            lambda: FromMoments(GaussianMixture.isotropic([[1.0]], 0.0), OU, 0.0),
+            "sigma > 0",
+        ),
+        "start elsewhere": (
+            lambda: horizon_bias(LAW, OU, 1.0, FromPrior(OU, 3), KEY),
+            "`start` has 3 dimensions",
+        ),
+        "bias at the clean end": (
+            lambda: horizon_bias(LAW, OU, 0.0, FromPrior(OU, 4), KEY),
+            "sigma = 0",
+        ),
         "clocks": (lambda: Guided(SCORE, ExactScore(LAW, EDM()), 1.0), "one clock"),
         "strength": (lambda: Guided(SCORE, SCORE, np.nan), "`strength`"),
         "no restarts": (
@@ -604,6 +691,51 @@ def test_bad_input_has_its_line(name):
     call, message = bad_times()[name]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_lists_and_whole_numbers_are_taken():
+    x, times = jnp.array([1.0, 0.0, 2.0, 1.0]), jnp.array([3.0, 2.0, 1.0])
+    same = sample(DDIM(), SCORE, x, times, KEY)
+    y: Any = [1, 0, 2, 1]
+    grid: Any = [3, 2, 1]
+    halves: Any = [0.5, 1.7]
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        found = sample(DDIM(), SCORE, y, grid, KEY)
+        path = trajectory(DDIM(), SCORE, y, grid, KEY)
+        with pytest.raises(ValueError, match="`at` is"):
+            trajectory(DDIM(), SCORE, y, grid, KEY, at=halves)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+    np.testing.assert_array_equal(found, same)
+    np.testing.assert_array_equal(path[-1], same)
+
+
+def through(score, times, key, replica):
+    return sample(DDIM(), score, jnp.ones(4), times, key, replica)
+
+
+def test_rising_times_of_a_compiled_run_are_not_run():
+    rising = jnp.array([0.5, 1.0, 2.0])
+    for step in (EulerFlow(), DDIM(), UniPC(2), ExactTransition(LAW)):
+        found = jax.jit(partial(sample, step, SCORE, jnp.ones(4)))(rising, KEY)
+        assert np.all(np.isnan(found))
+    with pytest.raises(FloatingPointError, match="block 0"):
+        execution.run(eqx.Partial(through, SCORE, rising), 64, KEY)
+
+
+@pytest.mark.parametrize(
+    "step", [HeunFlow(), StochasticHeun(), ExponentialEuler(order=2), SEEDS(2), PNDM()]
+)
+def test_no_score_is_taken_of_point_masses(step):
+    """At sigma = 0 it does not exist; a law with a density has one."""
+    masses = GaussianMixture.isotropic(LAW.means, 0.0)
+    times = jnp.array([2.0, 1.0, 0.5, 0.0])
+    with pytest.raises(FloatingPointError, match="end at sigma > 0"):
+        sample(step, ExactScore(masses, OU), jnp.ones(4), times, KEY)
+    if not isinstance(step, SEEDS):
+        found = sample(step, SCORE, jnp.ones(4), times, KEY)
+        assert np.all(np.isfinite(found))
 
 
 def test_not_finite_ends_are_an_error():

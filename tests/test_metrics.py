@@ -770,6 +770,19 @@ def test_float32_sliced_and_modes():
 # The optional peer
 
 
+def test_wrong_numbers_give_no_plausible_value():
+    error = jax.jit(lambda w: metrics.mode_weight_error(np.array([1, 1, 1]), w))
+    for weights in ([-0.5, 1.5], [0.5, np.nan]):
+        found = error(jnp.array(weights))
+        assert np.isnan(found.kl.value)
+        assert np.isnan(found.total_variation.value)
+    x, y = samples(dtype=np.float32)
+    y[0, 0] = 1e20
+    with pytest.raises(ValueError, match="squares of them overflow"):
+        metrics.mmd(x, y)
+    assert np.isnan(jax.jit(metrics.mmd)(x, y).value)
+
+
 def test_sinkhorn_without_its_package(monkeypatch):
     for name in list(sys.modules):
         if name == "ott" or name.startswith("ott."):

@@ -409,8 +409,9 @@ class One(AbstractScore):
         (VarianceExploding(0.01, 50.0), 0.4, 0.3),
         (EDM(), 3.0, 1.0),
         (LinearInterpolant(), 0.6, 0.3),
+        (LinearInterpolant(), 0.999, 0.5),
     ],
-    ids=["ou", "vp", "ve", "edm", "flow"],
+    ids=["ou", "vp", "ve", "edm", "flow", "flow, near noise"],
 )
 def test_frozen_score_is_integrated_exactly(process, t, s):
     """x_s = a_s x / a_t + a_s int_s^t g^2 c / a du for a constant score c."""
@@ -452,6 +453,20 @@ def test_the_limit_with_restarts(step):
     again = restarting.times(times)
     assert again.size == 201 + 2 * 91
     check_limit(restarting, OU, np.asarray(again))
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        UniPC(2),
+        pytest.param(DPMSolverPP(2), marks=pytest.mark.slow),
+        pytest.param(DEIS(3), marks=pytest.mark.slow),
+    ],
+    ids=["UniPC 2", "DPM++ 2M", "DEIS 3"],
+)
+def test_the_limit_with_corrections(step):
+    """Around a multistep method, whose memory the moves do not follow."""
+    check_limit(Corrected(step, 1, 0.05), OU, log_snr_uniform(OU, 3.0, 0.02, 800))
 
 
 def check_limit(step, process, times) -> None:

@@ -41,9 +41,14 @@ def mmd(x: AnyArray, y: AnyArray, bandwidth: AnyArray | None = None) -> Metric:
         # Mean of |x - x'|^2 is twice the summed variances.
         spread = jnp.var(first, 0, ddof=1).sum() + jnp.var(second, 0, ddof=1).sum()
         scale = jax.lax.stop_gradient(jnp.sqrt(spread))
-        message = "All samples are one point: give a `bandwidth`, or other samples."
+        message = (
+            "All samples are one point, or squares of them overflow: give a "
+            "`bandwidth`, other samples, or other units."
+        )
+        test = lambda value: finite(value) & (value > 0)
         if is_concrete(scale):
-            require(scale, lambda value: value > 0, message)
+            require(scale, test, message)
+        scale = jnp.where(test(scale), scale, jnp.nan)
     else:
         h = as_float(bandwidth).astype(first.dtype)
         if h.ndim:

@@ -49,6 +49,8 @@ def mode_weight_error(labels: AnyArray, weights: AnyArray) -> ModeWeightError:
     if is_concrete(exact):
         test = lambda w: (w >= 0) & (w.sum() > 0)
         require(exact, test, "`weights` must be >= 0, and not all zero.")
+    # Wrong ones inside a trace give NaN.
+    exact = jnp.where(jnp.all(exact >= 0), exact, jnp.nan)
     exact = exact / exact.sum()
     modes = checked_labels(labels, exact.size)
     n, k = modes.size, exact.size
@@ -57,7 +59,7 @@ def mode_weight_error(labels: AnyArray, weights: AnyArray) -> ModeWeightError:
     counts = jnp.zeros(k, exact.dtype).at[modes].add(1)
     p = counts / size.astype(exact.dtype)
     # Logs of safe values: an empty mode must not send NaN into a gradient.
-    met, real = p > 0, exact > 0
+    met, real = p > 0, ~(exact <= 0)
     log_ratio = jnp.log(jnp.where(met, p, 1)) - jnp.log(jnp.where(real, exact, 1))
     kl = jnp.sum(jnp.where(p == 0, 0, p * log_ratio))
     kl = jnp.where(jnp.any(met & ~real), jnp.inf, kl)

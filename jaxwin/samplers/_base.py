@@ -57,6 +57,10 @@ class AbstractStep(eqx.Module):
         """What the step remembers before the first move; nothing, unless it says so."""
         return None
 
+    def displaced(self, mem: Memory) -> Memory:
+        """What the step remembers once something else has moved the point."""
+        return mem
+
     @abc.abstractmethod
     def step(
         self,

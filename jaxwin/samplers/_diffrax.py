@@ -90,7 +90,8 @@ def solve(
         state,
         stepsize_controller=controller,
         max_steps=max_steps,
-        solver_state=(jnp.array(False), terms.vf(start, state, None))
+        # Compiled, for a score may end where a concrete sigma = 0 is refused.
+        solver_state=(jnp.array(False), jax.jit(terms.vf)(start, state, None))
         if cost.first
         else None,
         throw=False,

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float, Int, PyTree, Shaped
 
 from jaxwin._checks import is_concrete
+from jaxwin._numerics import as_float
 from jaxwin._random import choice_key, normals, pair_normals, pair_uniforms
 from jaxwin._typing import Index, Key, Point
 from jaxwin.samplers._base import AbstractStep, check_times
@@ -52,8 +53,11 @@ def sample(
     Raises:
         ValueError: Times that do not decrease, leave the clock, reach sigma = 0 before
             the end or begin at alpha = 0 with a step that divides by it.
-        FloatingPointError: The point is not finite (under a trace it is returned).
+        FloatingPointError: The point is not finite. Under a trace it is returned, NaN
+            also where traced times do not decrease, or a score is taken at sigma = 0 of
+            a law with point masses; `execution.run` raises there.
     """
+    x, times = as_float(x), as_float(times)
     check_times(step, score.process, times)
     replica = jnp.asarray(replica, jnp.int32)
 
@@ -63,7 +67,7 @@ def sample(
         return step.step(score, x, t, s, z, choice_key(key, replica, i), mem), None
 
     start = x, step.init(score, x, times[0])
-    (x, _), _ = jax.lax.scan(body, start, intervals(times, first_step))
+    (x, _), _ = jax.lax.scan(body, start, intervals(step, times, first_step))
     return finished(x)
 
 
@@ -100,8 +104,13 @@ def sample_block(
         ValueError: An odd number of points, or times as in `sample`.
         FloatingPointError: A point is not finite (under a trace it is returned).
     """
+    xs, times = as_float(xs), as_float(times)
     check_times(step, score.process, times)
     count, dimension = xs.shape
+    if is_concrete(first_replica) and int(first_replica) % 2:
+        raise ValueError(
+            f"`first_replica` is {first_replica}; a block begins at an even one."
+        )
     if count % 2:
         raise ValueError(
             f"`xs` holds {count} points; a block takes an even number: pad it, or use "
@@ -127,7 +136,7 @@ def sample_block(
         return (*moved, uniforms(i + 1)), None
 
     starts = [(half, step.init(many, half, times[0])) for half in (xs[::2], xs[1::2])]
-    moves = intervals(times, first_step)
+    moves = intervals(step, times, first_step)
     start = (*starts, uniforms(moves[0][0]))
     ((even, _), (odd, _), _), _ = jax.lax.scan(body, start, moves)
     return finished(weave(even, odd))
@@ -188,9 +197,15 @@ def weave(even: Array, odd: Array) -> Array:
 
 
 def intervals(
-    times: Float[Array, " t"], first_step: Index
+    step: AbstractStep, times: Float[Array, " t"], first_step: Index
 ) -> tuple[Int[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
-    """Number, beginning and end of every step."""
+    """Number, beginning and end of every step.
+
+    Times known only at run time that do not fall make the run NaN, not a wrong one.
+    """
     count = times.size - 1
     index = jnp.asarray(first_step, jnp.int32) + jnp.arange(count, dtype=jnp.int32)
-    return index, times[:-1], times[1:]
+    ends = times[1:]
+    if not (step.rises or is_concrete(times)):
+        ends = jnp.where(ends < times[:-1], ends, jnp.nan)
+    return index, times[:-1], ends

@@ -45,6 +45,11 @@ class EDMHeun(AbstractStep):
             raise ValueError(
                 f"`churn` is {self.churn}; it must be between 0 and sqrt(2) - 1."
             )
+        if not self.low <= self.high:
+            raise ValueError(
+                f"`low` is {self.low} and `high` is {self.high}; churn lies between "
+                f"them: low <= high."
+            )
         if not 0 < self.noise < float("inf"):
             raise ValueError(f"`noise` is {self.noise}; it must be positive.")
 

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._checks import check_decreasing, is_concrete
+from jaxwin._checks import is_concrete
 from jaxwin._random import normals
 from jaxwin._typing import Index, Key, Point
 from jaxwin.samplers._likelihood import (
     Likelihood,
     LogDensity,
+    check_grid,
     mean_of_draws,
     start_density,
 )
@@ -65,17 +66,15 @@ def elbo(
     Raises:
         ValueError: Times that do not decrease or are fewer than two, fewer than one
             draw, or no `prior` where the process's own is not the law of the noise.
+        FloatingPointError: The bound is not finite (under a trace `solved` is false).
 
     References:
         Kingma et al. (2021), arXiv:2107.00630, section 4 (discrete time).
         Ho, Jain, Abbeel (2020), arXiv:2006.11239, equation 5.
     """
-    if times.size < 2:
-        raise ValueError(f"`times` holds {times.size} times; it needs at least 2.")
+    check_grid(times)
     if draws < 1:
         raise ValueError(f"`draws` is {draws}; it must be at least 1.")
-    if is_concrete(times):
-        check_decreasing(np.asarray(times), "times")
     log_prior = start_density(score, times, prior)
     times, process = times.astype(x.dtype), score.process
     log_snr = process.log_snr(times).astype(x.dtype)
@@ -106,6 +105,11 @@ def elbo(
         entropy = 0.5 * x.size * (1 + jnp.log(2 * jnp.pi * noise**2))
         closeness = jax.vmap(log_prior)(starts) + entropy
     mean, stderr = mean_of_draws(closeness - losses - constant)
+    if is_concrete(mean) and not np.isfinite(mean):
+        raise FloatingPointError(
+            f"the bound is {float(mean)}: the score or the point is not finite, or "
+            f"`times` leave the clock or begin at alpha = 0 with no exact score."
+        )
     return Likelihood(
         value=mean,
         stderr=stderr,

@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxwin._checks import check_one_of, is_concrete
+from jaxwin._checks import check_decreasing, check_one_of, is_concrete
 from jaxwin._typing import Key, Point, ScalarLike
 from jaxwin.samplers._adaptive import FLOW, flow_velocity
 from jaxwin.samplers._diffrax import Controller, Solver, solve, tolerances
@@ -108,6 +108,7 @@ def log_likelihood(
     import diffrax
 
     check_one_of(divergence, ("exact", "hutchinson"), "divergence")
+    check_grid(times)
     control = tolerances(controller, None, rtol, atol, **FLOW)
     log_prior = start_density(score, times, prior)
     random = divergence == "hutchinson"
@@ -164,6 +165,16 @@ def _by_law(
     spread = alpha_rate * alpha * local.relative_variance
     velocity = alpha_rate * local.mean - half * local.score
     return velocity, (spread - half * local.divergence)[None]
+
+
+def check_grid(times: Float[Array, " t"]) -> None:
+    """Raise ValueError unless `times` are at least 2 and, where concrete, decrease."""
+    if times.ndim != 1 or times.size < 2:
+        raise ValueError(
+            f"`times` has shape {times.shape}; it must be a list of at least 2 times."
+        )
+    if is_concrete(times):
+        check_decreasing(np.asarray(times), "times")
 
 
 def start_density(

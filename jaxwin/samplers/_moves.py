@@ -53,6 +53,11 @@ class Corrected(AbstractStep):
         """As the step."""
         return self.inner.from_pure_noise
 
+    @property
+    def rises(self) -> bool:
+        """As the step."""
+        return self.inner.rises
+
     def evaluations(self, num_steps: int) -> int:
         """Those of the step, and one a move."""
         return self.inner.evaluations(num_steps) + self.moves * num_steps
@@ -60,6 +65,10 @@ class Corrected(AbstractStep):
     def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
         """What the step remembers."""
         return self.inner.init(score, x, t)
+
+    def displaced(self, mem: Memory) -> Memory:
+        """As the step."""
+        return self.inner.displaced(mem)
 
     def step(
         self,
@@ -81,7 +90,8 @@ class Corrected(AbstractStep):
                 x = x + delta * score(x, s) + jnp.sqrt(2 * delta) * w
             return x
 
-        return jax.lax.cond(sigma > 0, langevin, lambda x: x, x), mem
+        moved = jax.lax.cond(sigma > 0, langevin, lambda x: x, x)
+        return moved, self.inner.displaced(mem)
 
 
 class Restarting(AbstractStep):
@@ -161,6 +171,10 @@ class Restarting(AbstractStep):
     def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
         """What the step remembers."""
         return self.inner.init(score, x, t)
+
+    def displaced(self, mem: Memory) -> Memory:
+        """As the step."""
+        return self.inner.displaced(mem)
 
     def step(
         self,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from jaxwin._checks import finite, is_concrete, require
 from jaxwin._numerics import LOG_TWO_PI
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import run
@@ -40,6 +41,9 @@ class FromLaw(eqx.Module):
     process: AbstractProcess
     t: ScalarLike
 
+    def __check_init__(self):
+        check_time(self.process, self.t)
+
     def __call__(self, key: Key) -> Point:
         """A clean draw, noised."""
         clean_key, noise_key = jr.split(key)
@@ -60,13 +64,20 @@ class FromMoments(eqx.Module):
     root: Float[Array, "d d"]
 
     def __init__(self, target: AbstractTarget, process: AbstractProcess, t: ScalarLike):
-        """Moments alpha mean and alpha^2 covariance + sigma^2 I; O(d^3)."""
+        """Moments alpha mean and alpha^2 covariance + sigma^2 I; O(d^3).
+
+        Raises:
+            ValueError: A time off the clock, or where the covariance is singular.
+        """
         moments = target.moments()
+        check_time(process, t)
         alpha, sigma = _levels(process, t, moments.mean)
         eye = jnp.eye(moments.mean.size, dtype=moments.mean.dtype)
         self.mean = alpha * moments.mean
         self.covariance = alpha**2 * moments.covariance() + sigma**2 * eye
-        self.root = jnp.linalg.cholesky(self.covariance)
+        message = "The law is flat at `t`: take a time with sigma > 0."
+        root = jnp.linalg.cholesky(self.covariance)
+        self.root = require(root, finite, message) if is_concrete(root) else root
 
     def __call__(self, key: Key) -> Point:
         """A point."""
@@ -117,10 +128,24 @@ def horizon_bias(
         key: Root key.
         num_replicas: Exact draws.
 
+    Raises:
+        ValueError: A time off the clock or at sigma = 0, or laws of two spaces.
+
     References:
         Cover & Thomas (2006), section 2.8; Chen, Chewi et al. (2022),
         arXiv:2209.11215, theorem 2 (the first term of the bound).
     """
+    size = start.moments()[0].size
+    if size != target.dimension:
+        raise ValueError(
+            f"`start` has {size} dimensions and `target` {target.dimension}; they must "
+            f"be of one space."
+        )
+    if is_concrete(process, t) and not float(process.sigma(t)) > 0:
+        raise ValueError(
+            f"`t` is {t}, where sigma = 0: the clean law may have no density; compare "
+            f"at sigma > 0."
+        )
     if isinstance(target, GaussianMixture) and target.log_weights.size == 1:
         exact = FromMoments(target, process, t)
         value = _gaussian_divergence(exact.moments(), start.moments())
@@ -148,6 +173,18 @@ def _gaussian_divergence(
     values = jnp.linalg.eigvalsh(solve(root, half.T, lower=True))
     white = solve(root, p[0] - q[0], lower=True)
     return 0.5 * (jnp.sum(white**2) + jnp.sum(values - 1 - jnp.log(values)))
+
+
+def check_time(process: AbstractProcess, t: ScalarLike) -> None:
+    """Raise ValueError for a concrete time off the clock."""
+    if not is_concrete(process, t):
+        return
+    low, high = map(float, process.domain)
+    if not low <= float(t) <= high:
+        raise ValueError(
+            f"`t` is {float(t):g}; on this clock it must lie between {low:g} and "
+            f"{high:g}."
+        )
 
 
 def _levels(

@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxwin._numerics import as_float
 from jaxwin._random import choice_key, normals
 from jaxwin._typing import Index, Key, Point
 from jaxwin.samplers._base import AbstractStep, check_times
@@ -48,9 +49,11 @@ def trajectory(
             `sample`.
         FloatingPointError: A point is not finite (under a trace it is returned).
     """
+    x, times = as_float(x), as_float(times)
     check_times(step, score.process, times)
     kept = np.arange(times.size) if at is None else np.asarray(at, int)
-    inside = kept.ndim == 1 and kept.size > 0 and kept[0] >= 0
+    whole = at is None or np.array_equal(kept, np.asarray(at))
+    inside = whole and kept.ndim == 1 and kept.size > 0 and kept[0] >= 0
     if not (inside and kept[-1] < times.size and np.all(np.diff(kept) > 0)):
         raise ValueError(
             f"`at` is {at}; it must hold increasing indices from 0 to {times.size - 1}."
@@ -68,7 +71,7 @@ def trajectory(
 
     points = jnp.zeros((kept.size, x.size), x.dtype).at[0].set(x)
     start = x, step.init(score, x, times[0]), points
-    moves = intervals(times, first_step), place[1:]
+    moves = intervals(step, times, first_step), place[1:]
     return finished(jax.lax.scan(body, start, moves)[0][2])
 
 
@@ -96,6 +99,7 @@ def forward_backward(
     Raises:
         ValueError, FloatingPointError: As in `sample`.
     """
+    x0, times = as_float(x0), as_float(times)
     noise_key, path_key = jr.split(key)
     z = normals(noise_key, replica, 0, 1, x0.size, x0.dtype)[0]
     alpha, sigma = score.levels(x0, times[0])
@@ -136,6 +140,7 @@ def clones(
             1, or as in `sample`.
         FloatingPointError: As in `sample`.
     """
+    times = as_float(times)
     if not 0 <= branch < times.size - 1:
         raise ValueError(
             f"`branch` is {branch}; it must be an index from 0 to {times.size - 2}: "

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxwin._typing import ScalarLike
 from jaxwin.samplers._base import AbstractStep, AnyScore, Keys, Points
@@ -15,10 +15,14 @@ from jaxwin.samplers._multistep import (
 
 
 class Memory(eqx.Module):
-    """Denoisers before, and the last corrected point with its levels."""
+    """Denoisers before, and the last corrected point with its levels.
+
+    correct: whether the point that comes next follows from it.
+    """
 
     history: History
     point: Points
+    correct: Bool[Array, ""]
     alpha: Float[Array, ""]
     sigma: Float[Array, ""]
 
@@ -62,8 +66,12 @@ class UniPC(AbstractStep):
 
     def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
         """Nothing to correct yet."""
-        one = jnp.ones((), x.dtype)
-        return Memory(History.empty(x, self.order), x, one, one)
+        one, none = jnp.ones((), x.dtype), jnp.zeros((), bool)
+        return Memory(History.empty(x, self.order), x, none, one, one)
+
+    def displaced(self, mem: Memory) -> Memory:
+        """The denoisers; the point was moved away from what would be corrected."""
+        return eqx.tree_at(lambda m: m.correct, mem, jnp.zeros((), bool))
 
     def step(
         self,
@@ -84,9 +92,10 @@ class UniPC(AbstractStep):
             mem.alpha, mem.sigma, to.alpha_t, to.sigma_t, place - before.places[0]
         )
         corrected = _moved(since, mem.point, before, data)
-        x = jnp.where(before.count > 0, corrected, x)
+        x, yes = jnp.where(mem.correct, corrected, x), jnp.ones((), bool)
         history = before.push(data, place)
-        return _moved(to, x, history, None), Memory(history, x, to.alpha_t, to.sigma_t)
+        mem = Memory(history, x, yes, to.alpha_t, to.sigma_t)
+        return _moved(to, x, history, None), mem
 
 
 def _moved(to: Move, x: Points, known: History, new: Points | None) -> Points:

@@ -58,6 +58,10 @@ class ExactScore(AbstractScore):
 
     def _times_score(self, x: Point, t: ScalarLike, factor: Array) -> Point:
         """The score times a factor; zero where that is, also where no score exists."""
-        if is_concrete(factor) and not bool(factor != 0):
-            return jnp.zeros_like(x)
-        return factor * self(x, t)
+        if is_concrete(factor):
+            return factor * self(x, t) if bool(factor != 0) else jnp.zeros_like(x)
+        alpha, sigma = self.levels(x, t)
+        some = factor != 0
+        # A score exists at sigma = 1: neither value nor derivative is NaN.
+        score = self.target.score(x, alpha, jnp.where(some, sigma, 1))
+        return jnp.where(some, factor * score, 0)

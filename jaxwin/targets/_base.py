@@ -1,6 +1,7 @@
 """What a denoiser, a target and a labelled target are: contracts for one point."""
 
 import abc
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -200,6 +201,20 @@ class AbstractLabelledTarget(AbstractTarget):
 
         # A batch of noise levels would evaluate every form of the log-weights.
         return label, jax.lax.map(at, (alphas, sigmas))
+
+
+def noise_with_a_score(
+    sigma: ScalarLike, point_masses: Callable[[], Bool[Array, ""] | bool]
+) -> ScalarLike:
+    """`sigma`, refused where it is a concrete zero.
+
+    One known only at run time is NaN where it is zero and the law has point masses: the
+    score is then NaN too, not a number without meaning.
+    """
+    refuse_zero_noise(sigma, "a score")
+    if is_concrete(sigma):
+        return sigma
+    return jnp.where((sigma == 0) & point_masses(), jnp.nan, sigma)
 
 
 def refuse_zero_noise(sigma: ScalarLike, what: str) -> None:

@@ -21,6 +21,7 @@ from jaxwin.targets._base import (
     AbstractLabelledTarget,
     Local,
     Moments,
+    noise_with_a_score,
     refuse_zero_noise,
 )
 from jaxwin.targets._clusters import Balls, by_tile, clustered
@@ -163,7 +164,7 @@ class Empirical(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         return self._many(NoisedPoints.score, xs, alpha, sigma)
 
     def nearest(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
@@ -210,7 +211,7 @@ class Empirical(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         return self._seen(alpha, sigma).score(x)
 
     def score_jacobian(
@@ -221,7 +222,7 @@ class Empirical(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score Jacobian")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         variance = self._seen(alpha, sigma).variance()
         spread = self._scatter(x, alpha, sigma) * (alpha / variance) ** 2
         return spread - jnp.eye(x.size, dtype=x.dtype) / variance
@@ -234,7 +235,7 @@ class Empirical(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score Jacobian")
+        sigma = noise_with_a_score(sigma, self._point_masses)
 
         def add(weight: Array, near: Array, mean: Point) -> Array:
             centred = near - mean[None]
@@ -260,7 +261,7 @@ class Empirical(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         return self._seen(alpha, sigma).local(x)
 
     def label_log_posterior(
@@ -398,6 +399,9 @@ class Empirical(AbstractLabelledTarget):
         if self.balls is None or not len(xs):
             return jax.vmap(lambda x: use(seen, x))(xs)
         return by_tile(seen, self.balls, xs, use)
+
+    def _point_masses(self) -> Bool[Array, ""] | bool:
+        return self.bandwidth <= 0 if self.smooth else True
 
     def _seen(self, alpha: ScalarLike, sigma: ScalarLike) -> NoisedPoints:
         """The data at one noise level."""

@@ -13,6 +13,7 @@ from jaxwin.targets._base import (
     AbstractLabelledTarget,
     Local,
     Moments,
+    noise_with_a_score,
     refuse_zero_noise,
 )
 from jaxwin.targets._components import AbstractComponents, AnyComponents
@@ -226,7 +227,7 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         return self._seen(alpha, sigma).score(x)
 
     def score_jacobian(
@@ -237,7 +238,7 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score Jacobian")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         seen, weight = self._weighted(x, alpha, sigma)
         within = self.covariance.dense_sum(weight[:, None] / seen.noised())
         return _scatter(weight, seen.scores(x)) - within
@@ -250,7 +251,7 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score Jacobian")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         seen, weight = self._weighted(x, alpha, sigma)
         scores = seen.scores(x)
         centred = scores - _average(weight, scores)[None]
@@ -274,7 +275,7 @@ class GaussianMixture(AbstractLabelledTarget):
         Raises:
             ValueError: `sigma` is a concrete zero.
         """
-        refuse_zero_noise(sigma, "a score")
+        sigma = noise_with_a_score(sigma, self._point_masses)
         return self._seen(alpha, sigma).local(x)
 
     def label_log_posterior(
@@ -340,6 +341,11 @@ class GaussianMixture(AbstractLabelledTarget):
         between = (self.means - mean[None]).T * jnp.sqrt(weights)[None]
         within, variance = self.covariance.factor(weights)
         return Moments(mean, jnp.concatenate([between, within], axis=1), variance)
+
+    def _point_masses(self) -> Bool[Array, ""]:
+        """Whether a component of positive weight has no width in some direction."""
+        flat = jnp.min(self.covariance.spectrum()[0], axis=1) <= 0
+        return jnp.any(flat & (self.log_weights > -jnp.inf))
 
     def _seen(self, alpha: ScalarLike, sigma: ScalarLike) -> AbstractComponents:
         """The components at one noise level."""
