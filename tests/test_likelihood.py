@@ -1,5 +1,7 @@
 """Log-likelihoods by the flow and their variational bound, against exact densities."""
 
+from functools import partial
+
 import diffrax
 import equinox as eqx
 import jax
@@ -147,8 +149,23 @@ def test_times_between_the_ends_are_checked_and_bounds_are_finite():
     score, x = ExactScore(law_of("isotropic", 2), OU), jnp.ones(2)
     with pytest.raises(ValueError, match="must decrease strictly"):
         log_likelihood(score, x, jnp.array([7.0, 9.0, 0.1]))
+    for run in (partial(log_likelihood, score, x), partial(elbo, score, x, key=KEY)):
+        with pytest.raises(ValueError, match="must lie between 0 and"):
+            run(times=jnp.array([7.0, 1.0, -0.5]))
+    times = jnp.array([7.0, 1.0, 0.5])
+    with pytest.raises(ValueError, match="`x` is not finite"):
+        elbo(score, jnp.full(2, jnp.nan), times, KEY)
     with pytest.raises(FloatingPointError, match="the bound is nan"):
-        elbo(score, x, jnp.array([7.0, 1.0, -0.5]), KEY)
+        elbo(Undefined(OU), x, times, KEY)
+
+
+class Undefined(AbstractScore):
+    """NaN, found out when run."""
+
+    process: AbstractProcess
+
+    def __call__(self, x, t):
+        return jnp.log(-1 - x**2)
 
 
 @pytest.mark.parametrize(

@@ -103,17 +103,10 @@ def check_times(
             np.asarray(process.alpha(times)),
             np.asarray(process.sigma(times)),
         )
-        low, high = map(float, process.domain)
     numbers = np.asarray(times)
     if not step.rises:
         check_decreasing(numbers, "times")
-    # Grids are made in floats: an end may be off by its rounding.
-    slack = 8 * np.finfo(numbers.dtype).eps * max(abs(numbers).max(), 1)
-    if not np.all((low - slack <= numbers) & (numbers <= high + slack)):
-        raise ValueError(
-            f"`times` run from {numbers[0]:g} to {numbers[-1]:g}; on this clock they "
-            f"must lie between {low:g} and {high:g}."
-        )
+    check_on_clock(process, times)
     if not np.all(sigma[:-1] > 0):
         raise ValueError(
             "`times` reach sigma = 0 before their end; there is no score there."
@@ -123,4 +116,20 @@ def check_times(
             f"`times` begin at {numbers[0]:g}, where alpha = 0, by which "
             f"{type(step).__name__} divides; begin a little below, or with "
             f"`ExactTransition`."
+        )
+
+
+def check_on_clock(process: AbstractProcess, times: Float[Array, " t"]) -> None:
+    """Raise ValueError for concrete times off the clock."""
+    if not is_concrete(process, times):
+        return
+    with jax.ensure_compile_time_eval():
+        low, high = map(float, process.domain)
+    numbers = np.asarray(times)
+    # Grids are made in floats: an end may be off by its rounding.
+    slack = 8 * np.finfo(numbers.dtype).eps * max(abs(numbers).max(), 1)
+    if not np.all((low - slack <= numbers) & (numbers <= high + slack)):
+        raise ValueError(
+            f"`times` run from {numbers[0]:g} to {numbers[-1]:g}; on this clock they "
+            f"must lie between {low:g} and {high:g}."
         )

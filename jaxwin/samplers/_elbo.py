@@ -64,15 +64,19 @@ def elbo(
             that is given by the draws.
 
     Raises:
-        ValueError: Times that do not decrease or are fewer than two, fewer than one
-            draw, or no `prior` where the process's own is not the law of the noise.
+        ValueError: Times that do not decrease, leave the clock or are fewer than two,
+            fewer than one draw, a point that is not finite, or no `prior` where the
+            process's own is not the law of the noise.
         FloatingPointError: The bound is not finite (under a trace `solved` is false).
 
     References:
         Kingma et al. (2021), arXiv:2107.00630, section 4 (discrete time).
         Ho, Jain, Abbeel (2020), arXiv:2006.11239, equation 5.
     """
-    check_grid(times)
+    check_grid(score.process, times)
+    if is_concrete(x) and not np.all(np.isfinite(x)):
+        # Besides, XLA of jax 0.12 does not end on a constant of NaN in a loop.
+        raise ValueError("`x` is not finite everywhere; drop NaN and infinity.")
     if draws < 1:
         raise ValueError(f"`draws` is {draws}; it must be at least 1.")
     log_prior = start_density(score, times, prior)
@@ -107,8 +111,8 @@ def elbo(
     mean, stderr = mean_of_draws(closeness - losses - constant)
     if is_concrete(mean) and not np.isfinite(mean):
         raise FloatingPointError(
-            f"the bound is {float(mean)}: the score or the point is not finite, or "
-            f"`times` leave the clock or begin at alpha = 0 with no exact score."
+            f"the bound is {float(mean)}: the score is not finite, or "
+            f"`times` begin at alpha = 0 with a score that is not exact."
         )
     return Likelihood(
         value=mean,

@@ -11,7 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import check_decreasing, check_one_of, is_concrete
 from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin.processes import AbstractProcess
 from jaxwin.samplers._adaptive import FLOW, flow_velocity
+from jaxwin.samplers._base import check_on_clock
 from jaxwin.samplers._diffrax import Controller, Solver, solve, tolerances
 from jaxwin.samplers._smooth_clock import smooth_run
 from jaxwin.scores import AbstractScore, ExactScore
@@ -94,9 +96,10 @@ def log_likelihood(
         throw: As in `solve_flow`.
 
     Raises:
-        ValueError: Times that do not decrease, an unknown divergence, "hutchinson"
-            without a key, fewer than one probe, tolerances that are not positive, or a
-            start without `prior` where the process's own is not the law of the noise.
+        ValueError: Times that do not decrease or leave the clock, an unknown
+            divergence, "hutchinson" without a key, fewer than one probe, tolerances
+            that are not positive, or a start without `prior` where the process's own is
+            not the law of the noise.
         RuntimeError: With `throw`: the run stops early, in any lane of a `vmap`.
 
     References:
@@ -108,7 +111,7 @@ def log_likelihood(
     import diffrax
 
     check_one_of(divergence, ("exact", "hutchinson"), "divergence")
-    check_grid(times)
+    check_grid(score.process, times)
     control = tolerances(controller, None, rtol, atol, **FLOW)
     log_prior = start_density(score, times, prior)
     random = divergence == "hutchinson"
@@ -167,14 +170,18 @@ def _by_law(
     return velocity, (spread - half * local.divergence)[None]
 
 
-def check_grid(times: Float[Array, " t"]) -> None:
-    """Raise ValueError unless `times` are at least 2 and, where concrete, decrease."""
+def check_grid(process: AbstractProcess, times: Float[Array, " t"]) -> None:
+    """Raise ValueError unless `times` are at least 2 and, where concrete, decrease.
+
+    Nor may concrete ones leave the clock.
+    """
     if times.ndim != 1 or times.size < 2:
         raise ValueError(
             f"`times` has shape {times.shape}; it must be a list of at least 2 times."
         )
     if is_concrete(times):
         check_decreasing(np.asarray(times), "times")
+    check_on_clock(process, times)
 
 
 def start_density(
