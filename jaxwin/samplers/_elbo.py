@@ -75,7 +75,6 @@ def elbo(
     """
     check_grid(score.process, times)
     if is_concrete(x) and not np.all(np.isfinite(x)):
-        # Besides, XLA of jax 0.12 does not end on a constant of NaN in a loop.
         raise ValueError("`x` is not finite everywhere; drop NaN and infinity.")
     if draws < 1:
         raise ValueError(f"`draws` is {draws}; it must be at least 1.")
@@ -87,7 +86,11 @@ def elbo(
 
     def loss(interval):
         i, weight = interval
-        z = normals(key, replica, i, draws, x.size, x.dtype)
+        # Else XLA makes the random words again for each of their uses, and compiles for
+        # minutes on jax 0.12.
+        z = jax.lax.optimization_barrier(
+            normals(key, replica, i, draws, x.size, x.dtype)
+        )
         signal, noise = _channel(score, x, times, i)
         points = signal * x[None] + noise * z
         missed = _predicted(score, points, times, i) - x[None]
