@@ -13,6 +13,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
+from batteries import some_values
 from scipy.optimize import root_scalar
 
 from jaxwin.processes import (
@@ -48,13 +49,9 @@ CLOCKS: dict[str, tuple[AbstractProcess, float, float]] = {
     "ve": (VarianceExploding(0.01, 50.0), 1.0, 0.0),
     "respaced": (DiscreteDDPM(1000, "cosine").respaced(50), 48.0, 3.0),
 }
-LATER = ("ou", "vp", "cosine", "ve", "respaced", "edm")
+LATER = {"ou", "vp", "cosine", "ve", "respaced", "edm"}
 some_clocks = pytest.mark.parametrize(
-    "clock",
-    [
-        pytest.param(v, id=k, marks=[pytest.mark.slow] * (k in LATER))
-        for k, v in CLOCKS.items()
-    ],
+    "clock", some_values(CLOCKS, CLOCKS.keys() - LATER)
 )
 
 

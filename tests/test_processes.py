@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from batteries import some
+from batteries import some, some_values
 from numpy.typing import DTypeLike
 from scipy.stats import norm
 
@@ -128,13 +128,7 @@ CASES = {
 }
 every_clock = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 SOME = "ou", "cosine", "edm", "flow", "ddpm"
-some_clocks = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, id=name, marks=[pytest.mark.slow] * (name not in SOME))
-        for name, case in CASES.items()
-    ],
-)
+some_clocks = pytest.mark.parametrize("case", some_values(CASES, SOME))
 METHODS = (
     "alpha",
     "sigma",

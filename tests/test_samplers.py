@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from batteries import some
+from batteries import some, some_values
 
 from jaxwin._random import normals, pair_uniforms
 from jaxwin.processes import OrnsteinUhlenbeck, log_snr_uniform, uniform
@@ -38,13 +38,7 @@ every_step = pytest.mark.parametrize(
         for step in (UniPC(2), SEEDS(2), DPMSolverPP(2, stochastic=True))
     ],
 )
-one_step = pytest.mark.parametrize(
-    "step",
-    [
-        pytest.param(step, id=name, marks=[pytest.mark.slow] * (name != "EM"))
-        for name, step in STEPS.items()
-    ],
-)
+one_step = pytest.mark.parametrize("step", some_values(STEPS, ["EM"]))
 SAMPLE, BLOCK = eqx.filter_jit(sample), eqx.filter_jit(sample_block)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+from batteries import some, some_values
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 from scipy.optimize import root_scalar
@@ -152,11 +153,8 @@ SOME = "EM", "DDIM 0.5", "DPM++ 2M", "UniPC 3", "exact"
 
 def named(names, few=()):
     """Cases by name; those not among `few` are slow, where `few` are given."""
-    marks = lambda name: [pytest.mark.slow] * bool(few and name not in few)
-    return pytest.mark.parametrize(
-        "case",
-        [pytest.param(STEPS[name], id=name, marks=marks(name)) for name in names],
-    )
+    cases = {name: STEPS[name] for name in names}
+    return pytest.mark.parametrize("case", some_values(cases, set(few) & cases.keys() or cases))
 
 
 flows = [n for n, c in STEPS.items() if c.order and not c.step.draws]
@@ -423,10 +421,7 @@ def test_frozen_score_is_integrated_exactly(process, t, s):
     assert float(found[0]) == pytest.approx(expected, rel=1e-10)
 
 
-@pytest.mark.parametrize(
-    "clock",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name != "ou")) for name in GRIDS],
-)
+@pytest.mark.parametrize("clock", some(GRIDS, ["ou"]))
 @named(STEPS, ["EM", "DPM++ 2M", "EDM, churn", "exact"])
 def test_the_limit_is_the_law(case, clock):
     """20,000 paths in one block from the exact p_T: Kolmogorov-Smirnov, p > 1e-4.

@@ -22,7 +22,7 @@ class Gaussian(AbstractChannel):
 
     def corrupt(self, key: Key, x0: Point, noise: ScalarLike) -> Point:
         """One noised point."""
-        alpha, sigma = self._levels(noise, x0.dtype)
+        alpha, sigma = self.process.levels(noise, x0.dtype)
         return alpha * x0 + sigma * jr.normal(key, x0.shape, x0.dtype)
 
     def resample(
@@ -33,14 +33,14 @@ class Gaussian(AbstractChannel):
         noise: ScalarLike,
     ) -> Point:
         """An exact draw x0' ~ p(x0 | x): a U-turn's second half, in one step."""
-        alpha, sigma = self._levels(noise, observation.dtype)
+        alpha, sigma = self.process.levels(noise, observation.dtype)
         return law.posterior_sample(key, observation, alpha, sigma)
 
     def label_log_posterior(
         self, law: AbstractLabelledTarget, observation: Point, noise: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities log p(label | x) under the law."""
-        alpha, sigma = self._levels(noise, observation.dtype)
+        alpha, sigma = self.process.levels(noise, observation.dtype)
         return law.label_log_posterior(observation, alpha, sigma)
 
     def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
@@ -55,10 +55,4 @@ class Gaussian(AbstractChannel):
         self, law: AbstractLabelledTarget, key: Key, noises: Float[Array, " t"]
     ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
         """The law's own form of one pass over all noise levels."""
-        return law.soft_labels(key, *jax.vmap(self._levels)(noises))
-
-    def _levels(
-        self, noise: ScalarLike, dtype: jnp.dtype | None = None
-    ) -> tuple[Array, Array]:
-        alpha = jnp.asarray(self.process.alpha(noise), dtype)
-        return alpha, jnp.asarray(self.process.sigma(noise), dtype)
+        return law.soft_labels(key, *jax.vmap(self.process.levels)(noises))

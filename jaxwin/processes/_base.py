@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from jaxwin._checks import is_concrete
 from jaxwin._typing import Key, Point, ScalarLike, TimesLike
@@ -62,6 +62,12 @@ class AbstractProcess(eqx.Module):
     @abc.abstractmethod
     def sigma(self, t: TimesLike) -> Float[Array, "..."]:
         """Noise standard deviation of the channel x = alpha x0 + sigma z."""
+
+    def levels(
+        self, t: TimesLike, dtype: DTypeLike | None = None
+    ) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        """Amplitudes (alpha, sigma) of the channel, in the type of what is noised."""
+        return jnp.asarray(self.alpha(t), dtype), jnp.asarray(self.sigma(t), dtype)
 
     @abc.abstractmethod
     def log_snr(self, t: TimesLike) -> Float[Array, "..."]:

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from jaxwin._checks import check_decreasing, is_concrete
-from jaxwin._typing import ScalarLike
+from jaxwin._numerics import as_float
+from jaxwin._typing import ScalarLike, TimesLike
 from jaxwin.processes import AbstractProcess
 from jaxwin.scores import AbstractScore, BatchedScore
 
@@ -91,45 +92,52 @@ def check_times(
     They decrease, stay on the clock, and reach sigma = 0 at the end alone: a score is
     evaluated at all others. Where alpha = 0 most steps would divide by it.
     """
-    if times.ndim != 1 or times.size < 2:
-        raise ValueError(
-            f"`times` has shape {times.shape}; it must be a list of at least 2 times, "
-            f"the ends of one step."
-        )
+    check_grid(process, times, rises=step.rises)
     if not is_concrete(process, times):
         return
     with jax.ensure_compile_time_eval():  # constants of a caller's jit
-        alpha, sigma = (
-            np.asarray(process.alpha(times)),
-            np.asarray(process.sigma(times)),
-        )
-    numbers = np.asarray(times)
-    if not step.rises:
-        check_decreasing(numbers, "times")
-    check_on_clock(process, times)
+        alpha, sigma = map(np.asarray, process.levels(times))
     if not np.all(sigma[:-1] > 0):
         raise ValueError(
             "`times` reach sigma = 0 before their end; there is no score there."
         )
     if not step.from_pure_noise and alpha[0] == 0:
         raise ValueError(
-            f"`times` begin at {numbers[0]:g}, where alpha = 0, by which "
+            f"`times` begin at {float(times[0]):g}, where alpha = 0, by which "
             f"{type(step).__name__} divides; begin a little below, or with "
             f"`ExactTransition`."
         )
 
 
-def check_on_clock(process: AbstractProcess, times: Float[Array, " t"]) -> None:
+def check_grid(
+    process: AbstractProcess, times: Float[Array, " t"], *, rises: bool = False
+) -> None:
+    """Raise ValueError unless times are at least 2, decrease and stay on the clock.
+
+    Values only where they are concrete; they may go up where `rises`.
+    """
+    if times.ndim != 1 or times.size < 2:
+        raise ValueError(
+            f"`times` has shape {times.shape}; it must be a list of at least 2 times, "
+            f"the ends of one step."
+        )
+    if is_concrete(times) and not rises:
+        check_decreasing(np.asarray(times), "times")
+    check_on_clock(process, times, "times")
+
+
+def check_on_clock(process: AbstractProcess, times: TimesLike, name: str) -> None:
     """Raise ValueError for concrete times off the clock."""
     if not is_concrete(process, times):
         return
     with jax.ensure_compile_time_eval():
         low, high = map(float, process.domain)
-    numbers = np.asarray(times)
+        numbers = np.atleast_1d(as_float(times))
     # Grids are made in floats: an end may be off by its rounding.
     slack = 8 * np.finfo(numbers.dtype).eps * max(abs(numbers).max(), 1)
-    if not np.all((low - slack <= numbers) & (numbers <= high + slack)):
+    off = numbers[~((low - slack <= numbers) & (numbers <= high + slack))]
+    if off.size:
         raise ValueError(
-            f"`times` run from {numbers[0]:g} to {numbers[-1]:g}; on this clock they "
-            f"must lie between {low:g} and {high:g}."
+            f"`{name}` is {off[0]:g}{' at one place' * (numbers.size > 1)}; on this "
+            f"clock it must lie between {low:g} and {high:g}."
         )

@@ -8,10 +8,10 @@ from jaxtyping import Array, Float
 from jaxwin._checks import is_concrete
 from jaxwin._random import normals
 from jaxwin._typing import Index, Key, Point
+from jaxwin.samplers._base import check_grid
 from jaxwin.samplers._likelihood import (
     Likelihood,
     LogDensity,
-    check_grid,
     mean_of_draws,
     start_density,
 )

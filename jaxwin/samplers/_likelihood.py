@@ -9,11 +9,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxwin._checks import check_decreasing, check_one_of, is_concrete
+from jaxwin._checks import check_one_of, is_concrete
 from jaxwin._typing import Key, Point, ScalarLike
-from jaxwin.processes import AbstractProcess
 from jaxwin.samplers._adaptive import FLOW, flow_velocity
-from jaxwin.samplers._base import check_on_clock
+from jaxwin.samplers._base import check_grid
 from jaxwin.samplers._diffrax import Controller, Solver, solve, tolerances
 from jaxwin.samplers._smooth_clock import smooth_run
 from jaxwin.scores import AbstractScore, ExactScore
@@ -168,20 +167,6 @@ def _by_law(
     spread = alpha_rate * alpha * local.relative_variance
     velocity = alpha_rate * local.mean - half * local.score
     return velocity, (spread - half * local.divergence)[None]
-
-
-def check_grid(process: AbstractProcess, times: Float[Array, " t"]) -> None:
-    """Raise ValueError unless `times` are at least 2 and, where concrete, decrease.
-
-    Nor may concrete ones leave the clock.
-    """
-    if times.ndim != 1 or times.size < 2:
-        raise ValueError(
-            f"`times` has shape {times.shape}; it must be a list of at least 2 times."
-        )
-    if is_concrete(times):
-        check_decreasing(np.asarray(times), "times")
-    check_on_clock(process, times)
 
 
 def start_density(

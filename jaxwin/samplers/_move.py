@@ -65,13 +65,13 @@ def halfway(score: AnyScore, t: ScalarLike, s: ScalarLike) -> Float[Array, ""]:
 
 def denoised(score: AnyScore, x: Points, t: ScalarLike) -> Points:
     """Posterior mean (x + sigma^2 score) / alpha, one evaluation."""
-    alpha, sigma = _levels(score, x, t)
+    alpha, sigma = score.process.levels(t, x.dtype)
     return (x + sigma**2 * score(x, t)) / alpha
 
 
 def noise(score: AnyScore, x: Points, t: ScalarLike) -> Points:
     """Noise prediction -sigma score, one evaluation."""
-    return -_levels(score, x, t)[1] * score(x, t)
+    return -score.process.levels(t, x.dtype)[1] * score(x, t)
 
 
 def unless_clean(
@@ -79,8 +79,3 @@ def unless_clean(
 ) -> Points:
     """`better()`, which needs a score at sigma, or `first` where sigma = 0."""
     return jax.lax.cond(sigma > 0, better, lambda: first)
-
-
-def _levels(score: AnyScore, x: Points, t: ScalarLike) -> tuple[Array, Array]:
-    alpha, sigma = score.process.alpha(t), score.process.sigma(t)
-    return jnp.asarray(alpha, x.dtype), jnp.asarray(sigma, x.dtype)

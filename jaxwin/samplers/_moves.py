@@ -11,7 +11,36 @@ from jaxwin.samplers._base import AbstractStep, AnyScore, Keys, Memory, Points
 from jaxwin.samplers._move import move
 
 
-class Corrected(AbstractStep):
+class AbstractAround(AbstractStep):
+    """A step with moves of its own between those of `inner`; otherwise as that is."""
+
+    inner: eqx.AbstractVar[AbstractStep]
+
+    @property
+    def linear(self) -> bool:
+        """As the step."""
+        return self.inner.linear
+
+    @property
+    def from_pure_noise(self) -> bool:
+        """As the step."""
+        return self.inner.from_pure_noise
+
+    @property
+    def rises(self) -> bool:
+        """As the step."""
+        return self.inner.rises
+
+    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
+        """What the step remembers."""
+        return self.inner.init(score, x, t)
+
+    def displaced(self, mem: Memory) -> Memory:
+        """As the step."""
+        return self.inner.displaced(mem)
+
+
+class Corrected(AbstractAround):
     """A step, then `moves` steps of Langevin dynamics at the time where it arrived.
 
         x <- x + delta score(x, s) + sqrt(2 delta) z,    delta = size sigma_s^2.
@@ -43,32 +72,9 @@ class Corrected(AbstractStep):
         """Those of the step, and one a move."""
         return self.inner.draws + self.moves
 
-    @property
-    def linear(self) -> bool:
-        """As the step."""
-        return self.inner.linear
-
-    @property
-    def from_pure_noise(self) -> bool:
-        """As the step."""
-        return self.inner.from_pure_noise
-
-    @property
-    def rises(self) -> bool:
-        """As the step."""
-        return self.inner.rises
-
     def evaluations(self, num_steps: int) -> int:
         """Those of the step, and one a move."""
         return self.inner.evaluations(num_steps) + self.moves * num_steps
-
-    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
-        """What the step remembers."""
-        return self.inner.init(score, x, t)
-
-    def displaced(self, mem: Memory) -> Memory:
-        """As the step."""
-        return self.inner.displaced(mem)
 
     def step(
         self,
@@ -94,7 +100,7 @@ class Corrected(AbstractStep):
         return moved, self.inner.displaced(mem)
 
 
-class Restarting(AbstractStep):
+class Restarting(AbstractAround):
     """A step on times that go up again: there the forward process puts noise back.
 
         times[0], ..., times[low], times[high], ..., times[low], ..., times[-1]
@@ -147,16 +153,6 @@ class Restarting(AbstractStep):
         return max(self.inner.draws, 1)
 
     @property
-    def linear(self) -> bool:
-        """As the step."""
-        return self.inner.linear
-
-    @property
-    def from_pure_noise(self) -> bool:
-        """As the step."""
-        return self.inner.from_pure_noise
-
-    @property
     def rises(self) -> bool:
         """Times may go up."""
         return True
@@ -167,14 +163,6 @@ class Restarting(AbstractStep):
         ways += [loop] * (self.repeats - 1)
         ways.append(num_steps - self.repeats - sum(ways))
         return sum(self.inner.evaluations(way) for way in ways)
-
-    def init(self, score: AnyScore, x: Points, t: ScalarLike) -> Memory:
-        """What the step remembers."""
-        return self.inner.init(score, x, t)
-
-    def displaced(self, mem: Memory) -> Memory:
-        """As the step."""
-        return self.inner.displaced(mem)
 
     def step(
         self,

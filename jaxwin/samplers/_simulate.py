@@ -15,6 +15,7 @@ from jaxwin.execution import Estimate, run
 from jaxwin.samplers._base import AbstractStep, check_times
 from jaxwin.samplers._drive import sample, sample_block, with_normals
 from jaxwin.samplers._reduced import ReducedScheme, reduce_scheme
+from jaxwin.samplers._starts import FromLaw
 from jaxwin.scores import AbstractScore, ExactScore
 from jaxwin.targets import AbstractLabelledTarget, AbstractTarget
 
@@ -161,10 +162,7 @@ class _Backward(eqx.Module):
         """A point at times[0], in the dimension of the run."""
         if self.start is not None:
             return self.start(key)
-        clean_key, noise_key = jr.split(key)
-        clean = _law(self._inner).sample(clean_key)
-        alpha, sigma = self.score.levels(clean, self.times[0])
-        return alpha * clean + sigma * jr.normal(noise_key, clean.shape, clean.dtype)
+        return FromLaw(_law(self._inner), self.score.process, self.times[0])(key)
 
     def _lifted(self, end: Float[Array, " r"], z: Point) -> Point:
         """The endpoint with its orthogonal part, whose start is drawn along."""

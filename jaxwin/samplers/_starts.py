@@ -11,6 +11,7 @@ from jaxwin._numerics import LOG_TWO_PI
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import run
 from jaxwin.processes import AbstractProcess
+from jaxwin.samplers._base import check_on_clock
 from jaxwin.targets import AbstractTarget, GaussianMixture
 
 
@@ -42,18 +43,18 @@ class FromLaw(eqx.Module):
     t: ScalarLike
 
     def __check_init__(self):
-        check_time(self.process, self.t)
+        check_on_clock(self.process, self.t, "t")
 
     def __call__(self, key: Key) -> Point:
         """A clean draw, noised."""
         clean_key, noise_key = jr.split(key)
         clean = self.target.sample(clean_key)
-        alpha, sigma = _levels(self.process, self.t, clean)
+        alpha, sigma = self.process.levels(self.t, clean.dtype)
         return alpha * clean + sigma * jr.normal(noise_key, clean.shape, clean.dtype)
 
     def log_density(self, x: Point) -> Float[Array, ""]:
         """Its log-density."""
-        return self.target.log_density(x, *_levels(self.process, self.t, x))
+        return self.target.log_density(x, *self.process.levels(self.t, x.dtype))
 
 
 class FromMoments(eqx.Module):
@@ -70,8 +71,8 @@ class FromMoments(eqx.Module):
             ValueError: A time off the clock, or where the covariance is singular.
         """
         moments = target.moments()
-        check_time(process, t)
-        alpha, sigma = _levels(process, t, moments.mean)
+        check_on_clock(process, t, "t")
+        alpha, sigma = process.levels(t, moments.mean.dtype)
         eye = jnp.eye(moments.mean.size, dtype=moments.mean.dtype)
         self.mean = alpha * moments.mean
         self.covariance = alpha**2 * moments.covariance() + sigma**2 * eye
@@ -173,22 +174,3 @@ def _gaussian_divergence(
     values = jnp.linalg.eigvalsh(solve(root, half.T, lower=True))
     white = solve(root, p[0] - q[0], lower=True)
     return 0.5 * (jnp.sum(white**2) + jnp.sum(values - 1 - jnp.log(values)))
-
-
-def check_time(process: AbstractProcess, t: ScalarLike) -> None:
-    """Raise ValueError for a concrete time off the clock."""
-    if not is_concrete(process, t):
-        return
-    low, high = map(float, process.domain)
-    if not low <= float(t) <= high:
-        raise ValueError(
-            f"`t` is {float(t):g}; on this clock it must lie between {low:g} and "
-            f"{high:g}."
-        )
-
-
-def _levels(
-    process: AbstractProcess, t: ScalarLike, x: Array
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    alpha, sigma = process.alpha(t), process.sigma(t)
-    return jnp.asarray(alpha, x.dtype), jnp.asarray(sigma, x.dtype)

@@ -4,7 +4,6 @@ import abc
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxwin._typing import Point, ScalarLike
@@ -24,8 +23,7 @@ class AbstractScore(eqx.Module):
         self, x: Float[Array, "..."], t: ScalarLike
     ) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Amplitudes (alpha, sigma) of the channel at t, in the type of x."""
-        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
-        return jnp.asarray(alpha, x.dtype), jnp.asarray(sigma, x.dtype)
+        return self.process.levels(t, x.dtype)
 
     def many(self, xs: Float[Array, "b d"], t: ScalarLike) -> Float[Array, "b d"]:
         """Scores of a block of points at one time."""
