@@ -81,17 +81,23 @@ class Report(Common):
     """
 
     file: Annotated[str | None, tyro.conf.Positional, Arg(metavar="[FILE]")] = None
-    """A .npy or .npz file of points, one row or image each."""
-    x: Annotated[str | None, Arg(metavar="KEY")] = None
-    """The array of an .npz file that holds the points; found if left out."""
-    labels: Annotated[str | None, Arg(metavar="FILE|KEY")] = None
-    """Labels: an array of the .npz file, or a .npy file; found if left out."""
+    """Points: .npy, .npz, IDX, CSV, Parquet, a folder of images, openml:NAME."""
+    x: Annotated[str | None, Arg(metavar="COLUMNS")] = None
+    """Array of an .npz file, or columns of a table; found if left out."""
+    labels: Annotated[str | None, Arg(metavar="FILE|COLUMNS")] = None
+    """Labels by column, A,B for two features, or a file; found if left out; or none."""
     classes: Annotated[str | None, Arg(metavar="A,B")] = None
     """Classes to keep, such as 1,8; all if left out."""
     points: Annotated[int | None, Arg(metavar="N")] = None
     """Points to draw without replacement; all if left out."""
     normalize: Literal["auto", "pm1", "unit01", "unit", "none"] = "auto"
     """Units of the data; auto is pm1 for images and none for tables."""
+    pca: Annotated[int | None, Arg(metavar="R")] = None
+    """Leading principal directions to keep: exact for what lies in them."""
+    shape: Annotated[str | None, Arg(metavar="H,W[,C]")] = None
+    """Shape of the images that the rows of a table are."""
+    steps: Annotated[int, Arg(metavar="N")] = 20
+    """Evaluations of the advised time grid."""
 
     def run(self) -> None:
         """Diagnose, save the folder, print the table or the summary."""
@@ -111,6 +117,9 @@ class Report(Common):
                 classes=self.classes,
                 num_points=self.points,
                 normalize=None if self.normalize == "auto" else self.normalize,
+                pca=self.pca,
+                shape=self._shape(),
+                num_steps=self.steps,
                 seed=self.seed,
                 quick=self.quick,
                 until_stderr=self.until_stderr,
@@ -118,7 +127,13 @@ class Report(Common):
                 resume=self.resume,
                 stage=stage,
             )
-        write(diagnosis, place, command=command)
+        try:
+            write(diagnosis, place, command=command)
+        except OSError as error:
+            raise BadInput(
+                f"`--out` is {place!r}, which cannot be written ({error.strerror}); "
+                f"make room there or give another place, and go on with --resume."
+            ) from error
         remove_runs(blocks)
         self._tell_reached(diagnosis)
         if self.json:
@@ -129,24 +144,33 @@ class Report(Common):
 
     def _tell_reached(self, diagnosis: "Diagnosis") -> None:
         """Say so where the errors asked for would have taken too long."""
-        curves = diagnosis.collapse, diagnosis.agreement
-        worst = max(
-            curves[0].own_weight_stderr.max(),
-            0.0 if curves[1] is None else curves[1].stderr.max(),
-        )
+        curves = [feature.agreement for feature in diagnosis.features]
+        errors = [curve.stderr.max() for curve in curves if curve is not None]
+        worst = max(diagnosis.collapse.own_weight_stderr.max(), *errors, 0.0)
         if self.until_stderr is not None and worst >= self.until_stderr:
             print(
                 f"jaxwin: --until-stderr {self.until_stderr:g} was not reached: "
-                f"{worst:.2g} after {curves[0].count} noised points.",
+                f"{worst:.2g} after {diagnosis.collapse.count} noised points.",
                 file=sys.stderr,
             )
 
+    def _shape(self) -> list[int] | None:
+        if self.shape is None:
+            return None
+        try:
+            return [int(side) for side in self.shape.split(",")]
+        except ValueError:
+            raise BadInput(
+                f"`shape` is {self.shape!r}; it must be whole numbers, as in 28,28 or "
+                f"32,32,3."
+            ) from None
+
     def _data(self) -> "Data":
-        """The digits, or the arrays of a file; `--x FILE` is understood too."""
+        """The digits, or what a file holds; `--x FILE` is understood too."""
         from jaxwin.datasets import digits, load
 
         file, key = self.file, self.x
-        if file is None and key is not None and key.endswith((".npy", ".npz")):
+        if file is None and key is not None and os.path.exists(key):
             file, key = key, None
         if file is not None:
             return load(file, key, self.labels)
@@ -154,7 +178,7 @@ class Report(Common):
             if getattr(self, name) is not None:
                 raise BadInput(
                     f"`{name}` is {getattr(self, name)!r} and no file is given; it "
-                    f"names an array of a file: jaxwin report FILE --{name} KEY."
+                    f"names columns of a file: jaxwin report FILE --{name} COLUMNS."
                 )
         return digits()
 

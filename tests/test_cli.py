@@ -98,7 +98,7 @@ def array(value: Any):
 
 BAD_FILES = {
     "missing file": (lambda path: None, "no such file"),
-    "unknown format": (lambda path: path.write_text("x,y\n1,2\n"), "npy"),
+    "unknown format": (lambda path: path.write_bytes(b"\x89PNG\r\n"), "npy"),
     "pickle": (pickled, "object"),
     "truncated": (truncated, "truncated"),
     "zero bytes": (lambda path: path.touch(), "empty"),
@@ -168,6 +168,25 @@ def test_bad_argument(capsys, argv, word):
 @pytest.mark.parametrize("argv", [[], ["nothing"], ["report", "--labels", "y"]])
 def test_bad_line(capsys, argv):
     refused(capsys, *argv)
+
+
+def test_data_comes_from_the_options():
+    table = "age,sex,size\n3,f,1.5\n4,m,1.25\n3,m,1.75\n"
+    Path("people").write_text(table)
+    data = cli.Report(file="people", x="size", labels="sex,age")._data()
+    np.testing.assert_array_equal(data.points[:, 0], [1.5, 1.25, 1.75])
+    assert [(f.name, f.classes) for f in data.features] == [
+        ("sex", ("f", "m")),
+        ("age", ("3", "4")),
+    ]
+    # The file of points may be given as `--x FILE`.
+    assert cli.Report(x="people", labels="sex")._data().points.shape == (3, 2)
+    assert cli.Report()._data().name == "digits"
+
+
+@pytest.mark.parametrize("option", ["x", "labels"])
+def test_columns_need_a_file(capsys, option):
+    assert "no file is given" in refused(capsys, "report", f"--{option}", "size")
 
 
 def test_version(capsys):

@@ -1,23 +1,18 @@
-import io
-import pickle
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from bad_inputs import IMAGES, LABELS, TABLE, npz
 from sklearn.datasets import load_digits
 
 from jaxwin import datasets
 from jaxwin._checks import BadInput
 
 MNIST = Path(__file__).parents[2] / "shared" / "data" / "mnist.npz"
-RNG = np.random.default_rng(0)
-TABLE = RNG.normal(size=(12, 3))
-IMAGES = RNG.integers(0, 256, size=(12, 4, 5), dtype=np.uint8)
-LABELS = np.arange(12) % 3
 
 
 def one_line(caught) -> str:
@@ -165,158 +160,67 @@ def test_labels_become_classes(labels, names):
         assert back == list(flat)
 
 
-def npy(array: np.ndarray, allow_pickle: bool = False) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=allow_pickle)
-    return stream.getvalue()
-
-
-def npz(**arrays: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    np.savez(stream, allow_pickle=True, **arrays)
-    return stream.getvalue()
-
-
-def zipped(name: str, content: bytes) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr(name, content)
-    return stream.getvalue()
-
-
-class Bomb:
-    """Unpickled, it would say so."""
-
-    def __reduce__(self):
-        return (pytest.fail, ("a pickle was loaded",))
-
-
-def with_value(value: float) -> np.ndarray:
-    table = TABLE.copy()
-    table[3, 1] = value
-    return table
-
-
-def renamed_header(shape: str) -> bytes:
-    return npy(TABLE).replace(b"(12, 3)", shape.encode())
-
-
-OBJECTS = np.array([Bomb(), 1], object)
-BAD_FILES = {
-    "empty file": (b"", "empty file"),
-    "text": (b"1,2\n3,4\n", "unknown format"),
-    "pickle": (pickle.dumps(Bomb()), "never loaded"),
-    "objects": (npy(OBJECTS, True), "never loaded"),
-    "objects in npz": (npz(x=OBJECTS), "never loaded"),
-    "pickle in npz": (zipped("x.npy", pickle.dumps(Bomb())), "damaged"),
-    "ragged": (npy(np.array([[1, 2], [3]], object), True), "never loaded"),
-    "truncated npy": (npy(TABLE)[:-9], "truncated"),
-    "header alone": (npy(TABLE)[:40], "truncated"),
-    "signature alone": (npy(TABLE)[:6], "truncated"),
-    "header lies": (renamed_header("(99, 3)"), "truncated"),
-    "header is code": (renamed_header("exit(1)"), "damaged"),
-    "version": (b"\x93NUMPY\x09\x00" + npy(TABLE)[8:], "damaged"),
-    "huge header": (
-        npy(TABLE)[:128].replace(b"(12, 3), }      ", b"(999999999999,)}"),
-        "damaged",
-    ),
-    "truncated npz": (npz(x=TABLE)[:-30], "truncated"),
-    "damaged npz": (npz(x=TABLE).replace(TABLE.tobytes()[:16], bytes(16)), "damaged"),
-    "zip of text": (zipped("readme.txt", b"hi"), "without arrays"),
-    "zip of nothing": (b"PK\x05\x06" + bytes(18), "without arrays"),
-    "two arrays": (npz(a=TABLE, b=TABLE), "'a', 'b'"),
-    "no points": (npy(np.zeros((0, 3))), "empty"),
-    "no dimensions": (npy(np.zeros((5, 0))), "empty"),
-    "one point": (npy(TABLE[:1]), "one point"),
-    "a number": (npy(np.array(3.0)), "single number"),
-    "NaN": (npy(with_value(np.nan)), "NaN"),
-    "inf": (npy(with_value(-np.inf)), "infinite"),
-    "float32 inf": (npy(with_value(np.inf).astype("f4")), "infinite"),
-    "too large": (npy(with_value(1e200)), "beyond"),
-    "complex": (npy(TABLE * 1j), "complex128"),
-    "strings": (npy(np.array(["a", "b"])), "real numbers"),
-    "dates": (npy(np.array(["2020-01-01"] * 3, "M8[D]")), "real numbers"),
-    "records": (npy(np.zeros(3, "i4,f4")), "real numbers"),
-    "constant": (npy(np.ones((5, 2))), "identical"),
-    "one point repeated": (npy(np.tile(TABLE[:1], (9, 1))), "identical"),
-    "labels of another length": (npz(x=TABLE, y=LABELS[:-1]), "11 entries"),
-    "labels by pickle": (npz(x=TABLE, y=np.array([Bomb()] * 12)), "never loaded"),
-    "NaN label": (npz(x=TABLE, y=np.where(LABELS == 1, np.nan, 0)), "nan"),
-    "inf label": (npz(x=TABLE, y=np.where(LABELS == 1, np.inf, 0)), "inf"),
-    "fraction as label": (npz(x=TABLE, y=LABELS + 0.5), "0.5"),
-    "one-hot": (npz(x=TABLE, y=np.eye(3)[LABELS]), "one label a point"),
-    "complex label": (npz(x=TABLE, y=LABELS * 1j), "whole numbers"),
-    "bytes label": (npz(x=TABLE, y=np.array([b"\xff"] * 12)), "UTF-8"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files(tmp_path, case):
-    content, expected = BAD_FILES[case]
-    path = tmp_path / "bad\nname.npy"
-    path.write_bytes(content)
-    with pytest.raises(BadInput) as caught:
-        datasets.load(path)
-    assert expected in one_line(caught)
-
-
 @pytest.mark.parametrize(
-    ("file", "options", "expected"),
+    ("labels", "names"),
     [
-        ("missing.npy", {}, "no such file"),
-        (".", {}, "no such file"),
-        ("a.npy/below", {}, "no such file"),
-        ("x" * 300, {}, "no such file"),
-        ("a\0b", {}, "no such file"),
-        ("a.npy", {"x": "x"}, "single array"),
-        ("a.npz", {"x": "q"}, "'x', 'y'"),
-        ("a.npz", {"labels": "q\n"}, "has the keys 'y'"),
-        ("a.npz", {"labels": "x"}, "no such file or key"),
-        ("a.npy", {"labels": "missing.npy"}, "no such file or key"),
-        ("a.npy", {"labels": "TMP/two.npz"}, "'a', 'b'"),
-        ("a.npy", {"labels": "TMP/text"}, "`labels` is"),
-        ("a.npy", {"labels": "TMP/a.npy"}, "one label a point"),
-        ("a.npy", {"labels": ""}, "no such file or key"),
+        (np.stack([LABELS, LABELS % 2], axis=1), ("feature 1", "feature 2")),
+        ({"kind": LABELS, "odd": LABELS % 2}, ("kind", "odd")),
+        (pd.DataFrame({"kind": LABELS, "odd": LABELS % 2}), ("kind", "odd")),
     ],
 )
-def test_bad_arguments(tmp_path, file, options, expected):
-    np.save(tmp_path / "a.npy", TABLE)
-    save_npz(tmp_path / "a.npz", x=TABLE, y=LABELS)
-    save_npz(tmp_path / "two.npz", a=LABELS, b=LABELS)
-    (tmp_path / "text").write_text("0 1 2")
-    options = {k: v.replace("TMP", str(tmp_path)) for k, v in options.items()}
-    with pytest.raises(BadInput) as caught:
-        datasets.load(f"{tmp_path}/{file}", **options)
-    assert expected in one_line(caught)
+def test_several_features(labels, names):
+    data = datasets.from_arrays(TABLE, labels)
+    assert tuple(feature.name for feature in data.features) == names
+    assert [f.classes for f in data.features] == [("0", "1", "2"), ("0", "1")]
+    np.testing.assert_array_equal(data.features[1].labels, LABELS % 2)
+    # Plain labels are those of the first.
+    np.testing.assert_array_equal(data.labels, LABELS)
+    assert data.class_names == ("0", "1", "2")
+    normal = datasets.normalize(data, "unit")
+    assert normal.features == data.features
+    assert normal.class_names == ("0", "1", "2")
 
 
-@pytest.mark.parametrize(
-    ("points", "labels", "expected"),
-    [
-        ([[1, 2], [3]], None, "ragged"),
-        ([[1, 2], [3, None]], None, "real numbers"),
-        ("text", None, "real numbers"),
-        (3, None, "single number"),
-        ([], None, "empty"),
-        (TABLE, [[1], [2, 3]] * 6, "ragged"),
-        (TABLE, [None] * 12, "whole numbers"),
-        (TABLE, [1e300] * 12, "1e+300"),
-        (TABLE, 3, "one label a point"),
-    ],
-)
-def test_bad_arrays(points, labels, expected):
-    with pytest.raises(BadInput) as caught:
-        datasets.from_arrays(points, labels)
-    assert expected in one_line(caught)
+def test_zeros_and_ones_are_one_hot_only_where_rows_sum_to_one():
+    rows = np.array([[0, 1], [1, 1], [1, 0]])
+    first, second = datasets.from_arrays(TABLE[:3], rows).features
+    np.testing.assert_array_equal(first.labels, rows[:, 0])
+    np.testing.assert_array_equal(second.labels, rows[:, 1])
+    with pytest.raises(BadInput, match="argmax"):
+        datasets.from_arrays(TABLE[:3], rows[[0, 2, 2]])
 
 
-def test_every_cut_of_a_file_is_refused(tmp_path):
-    for content in (npy(TABLE), npz(x=TABLE, y=LABELS)):
-        for size in range(0, len(content), 13):
-            (tmp_path / "cut").write_bytes(content[:size])
-            with pytest.raises(BadInput) as caught:
-                datasets.load(tmp_path / "cut")
-            one_line(caught)
+def test_plain_labels_are_one_feature():
+    (feature,) = datasets.from_arrays(TABLE, LABELS).features
+    assert feature.name == "class"
+    data = datasets.from_arrays(TABLE)
+    assert (data.features, data.labels, data.class_names) == ((), None, ())
+
+
+def test_selection_renumbers_every_feature():
+    points = np.arange(6.0)
+    labels = {"kind": list("abcabc"), "size": [5, 7, 9, 5, 9, 9], "all": [1] * 6}
+    data = datasets.from_arrays(points, labels)
+    part = datasets.select(data, "c,b")
+    np.testing.assert_array_equal(part.points[:, 0], [1, 2, 4, 5])
+    kind, size, every = part.features
+    assert (kind.name, kind.classes) == ("kind", ("b", "c"))
+    np.testing.assert_array_equal(kind.labels, [0, 1, 0, 1])
+    # No point of size 5 is left.
+    assert (size.name, size.classes) == ("size", ("7", "9"))
+    np.testing.assert_array_equal(size.labels, [0, 1, 1, 1])
+    assert every.classes == ("1",)
+    np.testing.assert_array_equal(every.labels, 0)
+    # Only of the first feature must every class be drawn.
+    part = datasets.select(data, "c", num_points=2)
+    assert part.features[1].classes == ("9",)
+
+
+def test_draws_stay_as_they_were():
+    """Points drawn by earlier versions: figures name their seed."""
+    data = datasets.from_arrays(np.arange(20.0), np.arange(20) % 4)
+    drawn = datasets.select(data, "1,3", num_points=6, seed=7).points[:, 0]
+    assert drawn.tolist() == [1, 3, 7, 13, 15, 17]
 
 
 def test_classes_are_selected_by_name():
@@ -463,7 +367,7 @@ def test_bad_normalisations():
         with pytest.raises(BadInput, match="rescaled") as caught:
             datasets.normalize(tiny, convention)
         one_line(caught)
-    same = datasets.Data(np.ones((3, 2)), None, (), (2,), "by hand", (0.0, 1.0))
+    same = datasets.Data(np.ones((3, 2)), (), (2,), "by hand", (0.0, 1.0))
     with pytest.raises(BadInput, match="identical"):
         datasets.normalize(same, "pm1")
 

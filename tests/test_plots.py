@@ -2,19 +2,30 @@ import dataclasses
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from io import BytesIO
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib.image
 import numpy as np
 import pytest
+from pages import TIMES, chain, lost, times_at
 
-from jaxwin.analysis import collapse, speciation
+from jaxwin.analysis import collapse, speciation, windows
+from jaxwin.analysis.information import ClassInformation
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.plots import (
     agreement,
     collapse as draw_collapse,
+    confusion,
+    information,
+    is_image,
+    merge_tree,
+    movement,
+    noised_images,
     pair_times,
+    regimes,
     spectrum,
     to_png,
     to_svg,
@@ -22,7 +33,6 @@ from jaxwin.plots import (
 from jaxwin.targets import Empirical
 
 CLASSES = ("<b>&", "$x_{", "日本")
-TIMES = np.geomspace(0.01, 3, 24)
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +52,6 @@ def agreed(law):
 @pytest.fixture(scope="module")
 def collapsed(law):
     return collapse.curve(law, TIMES, num_replicas=64)
-
-
-def unreached(crossing):
-    """The same crossing as one that was not found."""
-    nan = jnp.full_like(crossing.time, jnp.nan)
-    return dataclasses.replace(
-        crossing, time=nan, stderr=nan, found=jnp.zeros_like(crossing.found)
-    )
 
 
 def curves(axes) -> list[Any]:
@@ -108,9 +110,9 @@ def test_agreement_draws_all_classes_and_every_pair(agreed):
 def test_agreement_marks_its_crossing_only_where_found(agreed):
     dots = lambda figure: len(figure.axes[0].containers)
     assert dots(agreement(agreed)) == 1
-    lost = dataclasses.replace(agreed, crossing=unreached(agreed.crossing), pairs=None)
-    assert dots(agreement(lost)) == 0
-    assert len(curves(agreement(lost).axes[0])) == 1
+    missed = dataclasses.replace(agreed, crossing=lost(agreed.crossing), pairs=None)
+    assert dots(agreement(missed)) == 0
+    assert len(curves(agreement(missed).axes[0])) == 1
 
 
 def test_agreement_of_many_pairs_is_a_band(agreed):
@@ -131,7 +133,7 @@ def test_agreement_of_many_pairs_is_a_band(agreed):
 def test_pair_times_writes_every_number(agreed):
     figure = pair_times(agreed.pairs, CLASSES)
     axes: Any = figure.axes[0]
-    drawn = np.asarray(axes.collections[0].get_array().filled(np.nan))
+    drawn = np.asarray(axes.images[0].get_array().filled(np.nan))
     for p, (a, b) in enumerate(agreed.pairs.pair):
         # The first class heads no row.
         assert drawn.reshape(2, 2)[b - 1, a] == agreed.pairs.crossing.time[p]
@@ -145,14 +147,14 @@ def test_pair_times_writes_every_number(agreed):
 
 def test_pair_times_shows_a_dash_where_not_reached(agreed):
     crossing = agreed.pairs.crossing
-    lost = dataclasses.replace(
+    missed = dataclasses.replace(
         crossing,
         time=crossing.time.at[1].set(jnp.nan),
         found=crossing.found.at[1].set(False),
     )
-    figure = pair_times(dataclasses.replace(agreed.pairs, crossing=lost), CLASSES)
+    figure = pair_times(dataclasses.replace(agreed.pairs, crossing=missed), CLASSES)
     assert [text.get_text() for text in figure.axes[0].texts][1] == "–"
-    none = dataclasses.replace(agreed.pairs, crossing=unreached(crossing))
+    none = dataclasses.replace(agreed.pairs, crossing=lost(crossing))
     figure = pair_times(none, CLASSES)
     assert [text.get_text() for text in figure.axes[0].texts] == ["–"] * 3
     assert to_png(figure).startswith(b"\x89PNG")
@@ -194,10 +196,229 @@ def test_collapse_draws_own_weight_and_excess(collapsed):
 
 
 def test_collapse_says_what_is_not_reached(collapsed):
-    lost = dataclasses.replace(collapsed, t_half=unreached(collapsed.t_half))
-    strip = draw_collapse(lost).axes[0]
+    missed = dataclasses.replace(collapsed, t_half=lost(collapsed.t_half))
+    strip = draw_collapse(missed).axes[0]
     assert [text.get_text() for text in strip.texts][0] == "not reached"
     assert len(strip.containers) == 3
+
+
+def spans(axes) -> list[tuple[float, float]]:
+    """Vertical stripes from left to right."""
+    return sorted((p.get_x(), p.get_x() + p.get_width()) for p in axes.patches)
+
+
+def test_merge_tree_joins_groups_at_their_times():
+    time = times_at([0.4, 0.6, 0.5, 1.0])
+    # An inversion: merge 2 joins what merge 1 made, at less noise.
+    tree = speciation.MergeTree(np.array([3, 0, 6, 5]), np.array([1, 2, 4, 7]), time)
+    axes: Any = merge_tree(tree, "abcde").axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(names) == list("abcde")
+    height = {name: place for place, name in enumerate(names)}
+    # Height of a group, from its members alone: the mean of its two parts.
+    groups = ["d", "b"], ["a", "c"], [["a", "c"], "e"], [["d", "b"], [["a", "c"], "e"]]
+
+    def middle(part: Any) -> float:
+        if isinstance(part, str):
+            return height[part]
+        return sum(middle(each) for each in part) / 2
+
+    arms = [line for line in axes.lines if line.get_marker() == "None"]
+    bars = [line for line in arms if len(line.get_xdata()) == 4]
+    assert len(bars) == 4
+    for bar, group, when in zip(bars, groups, time.time, strict=True):
+        np.testing.assert_array_equal(bar.get_xdata()[1:3], [when, when])
+        assert list(bar.get_ydata()[1:3]) == [middle(part) for part in group]
+    # No lines cross: the members of a group stand together.
+    for members in ("bd", "ac", "ace"):
+        places = sorted(height[name] for name in members)
+        assert places[-1] - places[0] == len(members) - 1
+    (dots,) = axes.containers
+    np.testing.assert_array_equal(dots.lines[0].get_xdata(), time.time)
+
+
+def test_merge_tree_of_many_classes_keeps_its_names_apart():
+    figure = merge_tree(chain(40), [f"class {i}" for i in range(40)])
+    axes: Any = figure.axes[0]
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert len(boxes) == 40
+    bottoms = sorted(box.y0 for box in boxes)
+    # Type of 6.5 points has lines of about 8; 72 points make an inch.
+    apart = np.diff(bottoms).min() * 72 / figure.dpi
+    assert apart > 6.5
+
+
+def test_merge_tree_without_a_merge_found_and_with_a_class_not_drawn():
+    tree = speciation.MergeTree(
+        np.array([0, 4]), np.array([3, 2]), times_at([0.5, 1.0], found=[False, True])
+    )
+    # Class 1 is in no merge.
+    axes: Any = merge_tree(tree, CLASSES + ("d",)).axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert sorted(names) == sorted(["<b>&", "日本", "d"])
+    first, second = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    assert set(first.get_xdata()) == {0.0}
+    assert first.get_linestyle() == ":"
+    assert second.get_linestyle() == "-"
+    none = speciation.MergeTree(np.zeros(0, int), np.zeros(0, int), times_at([]))
+    assert to_png(merge_tree(none, ["alone"])).startswith(b"\x89PNG")
+
+
+def test_confusion_shows_the_matrices_of_the_named_times():
+    matrix = np.random.default_rng(0).dirichlet(np.ones(3), (TIMES.size, 3))
+    matrix[:, 1] = np.nan
+    result = windows.Confusion(TIMES, matrix, 0 * matrix)
+    figure = confusion(result, CLASSES, {"t_half": 1.01 * TIMES[5], "t_φ": TIMES[9]})
+    panels: list[Any] = [axes for axes in figure.axes if axes.images]
+    for axes, i in zip(panels, (5, 9), strict=True):
+        np.testing.assert_array_equal(
+            axes.images[0].get_array().filled(np.nan), matrix[i]
+        )
+        shown = [text.get_text() for text in axes.texts]
+        # Row by row; of the class that was not drawn there is none.
+        assert shown == [f"{value:.2f}" for value in matrix[i][[0, 2]].ravel()]
+        assert "ends in" in axes.get_xlabel()
+    assert "t_half" in panels[0].get_title()
+    assert f"{TIMES[5]:.3g}" in panels[0].get_title()
+    assert {"<b>&", "$x_{", "日本", "noised from"} <= set(texts(figure))
+
+
+def test_confusion_of_many_classes_names_some():
+    matrix = np.broadcast_to(np.eye(40), (TIMES.size, 40, 40))
+    result = windows.Confusion(TIMES, matrix, matrix)
+    axes = confusion(result, [f"class {i}" for i in range(40)], {"t": 0.1}).axes[0]
+    assert not axes.texts
+    assert 5 <= len(axes.get_xticks()) <= 12
+
+
+@pytest.mark.parametrize(
+    ("shape", "known"),
+    [
+        ((8, 8), True),
+        ((8, 8, 3), True),
+        ((8, 8, 1), True),
+        ((8, 8, 2), False),
+        ((64,), False),
+        ((1, 64), False),
+    ],
+)
+def test_which_points_are_images(shape, known):
+    assert is_image(shape) == known
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 3)])
+def test_noised_images_follow_the_channel(shape):
+    points = np.random.default_rng(1).normal(size=(2, np.prod(shape)))
+    figure = noised_images(points, shape, {"t_half": 0.7, "never": 30.0}, "ab", seed=3)
+    drawn: list[Any] = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(drawn) == 6
+    # At t = 30 nothing but the row's one draw is left, and that is drawn at 0.7 too.
+    noise = np.random.default_rng(3).normal(size=points.shape)
+    alpha = np.exp(-0.7)
+    for row in range(2):
+        seen = [points[row], alpha * points[row] + np.sqrt(1 - alpha**2) * noise[row]]
+        for values, picture in zip([*seen, noise[row]], drawn[3 * row :], strict=False):
+            own = 255 * (values - values.min()) / np.ptp(values)
+            np.testing.assert_allclose(np.ravel(picture), own, atol=0.51)
+    assert [axes.get_title() for axes in figure.axes[:2]] == [
+        "clean",
+        "t_half\nt = 0.700",
+    ]
+    assert [axes.get_ylabel() for axes in figure.axes[::3]] == ["a", "b"]
+
+
+def test_noised_images_refuse_what_is_none_and_draw_a_flat_one_grey():
+    with pytest.raises(ValueError, match=r"`shape` is \(6,\)"):
+        noised_images(np.zeros((1, 6)), (6,), {}, "a")
+    axes: Any = noised_images(np.zeros((1, 6)), (2, 3), {}, "a").axes[0]
+    assert set(np.ravel(axes.images[0].get_array())) == {128}
+
+
+def test_large_images_are_drawn_at_the_size_of_the_picture():
+    points = np.random.default_rng(0).normal(size=(1, 256 * 256))
+    assert len(to_svg(noised_images(points, (256, 256), {}, "a"))) < 60_000
+
+
+MOVED = collapse.CollapseMovement(
+    np.array([50, 100, 200]),
+    times_at([0.6, 0.5, 0.4], 0.02, [True, True, False]),
+    times_at([0.7, 0.6, 0.5], 0.0),
+)
+
+
+def test_movement_draws_times_against_n():
+    axes: Any = movement(
+        MOVED, times_at([0.9, 0.5, 0.2], found=[True, True, False]), 800.0
+    ).axes[0]
+    assert axes.get_xscale() == "log"
+    measured, computed, change = axes.lines[0], axes.lines[-2], axes.lines[-1]
+    np.testing.assert_array_equal(measured.get_xdata(), [50, 100])
+    np.testing.assert_allclose(measured.get_ydata(), [0.6, 0.5])
+    np.testing.assert_allclose(computed.get_ydata(), [0.7, 0.6, 0.5])
+    assert list(change.get_xdata()) == [800.0, 800.0]
+    low, high = axes.get_xlim()
+    assert low < 50 < 800 < high
+    (band,) = axes.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((0.5, 0.9))
+    assert any("800" in text.get_text() for text in axes.texts)
+
+
+def test_movement_leaves_a_far_change_of_order_out_of_view():
+    axes: Any = movement(MOVED, lost(MOVED.t_half), 1e9).axes[0]
+    assert axes.get_xlim()[1] < 1000
+    assert not axes.patches
+
+
+def test_regimes_are_shaded_and_named(collapsed, agreed):
+    half = float(collapsed.t_half.time)
+    separation = times_at([half + 0.3, half + 0.1, 9.0], found=[True, True, False])
+    axes: Any = regimes(collapsed, separation, agreed).axes[0]
+    end = axes.get_xlim()[1]
+    expected = [(0, half), (half, half + 0.3), (half + 0.3, end)]
+    np.testing.assert_allclose(spans(axes), expected)
+    assert [text.get_text().split()[0] for text in axes.texts] == ["III", "II", "I"]
+    own, phi = curves(axes)
+    np.testing.assert_array_equal(own.get_ydata(), collapsed.own_weight)
+    np.testing.assert_array_equal(phi.get_ydata(), agreed.phi)
+
+
+def test_regime_two_is_absent_where_collapse_comes_first(collapsed):
+    half = float(collapsed.t_half.time)
+    axes: Any = regimes(collapsed, times_at(half / 2)).axes[0]
+    assert [text.get_text().split()[0] for text in axes.texts] == ["III", "I"]
+    np.testing.assert_allclose(spans(axes)[0], (0, half))
+    nothing = dataclasses.replace(collapsed, t_half=lost(collapsed.t_half))
+    axes = regimes(nothing, lost(times_at([0.5]))).axes[0]
+    assert [text.get_text().split()[0] for text in axes.texts] == ["I"]
+
+
+def test_information_shades_where_the_class_is_decided():
+    nats = np.log(2) * np.exp(-TIMES)
+    result = ClassInformation(
+        low=times_at(0.05),
+        high=times_at(2.0),
+        entropy=np.asarray(np.log(2)),
+        noise=TIMES,
+        information=nats,
+        stderr=0 * nats,
+    )
+    axes: Any = information(result).axes[0]
+    np.testing.assert_allclose(spans(axes), [(0.05, 2.0)])
+    np.testing.assert_array_equal(curves(axes)[0].get_ydata(), nats)
+    levels = {line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"}
+    assert levels == {0.95 * np.log(2), 0.05 * np.log(2)}
+    half = dataclasses.replace(result, high=lost(result.high))
+    axes = information(half).axes[0]
+    assert not axes.patches
+    assert len(axes.containers) == 1
+
+
+def test_png_stands_on_white(law):
+    picture = matplotlib.image.imread(
+        BytesIO(to_png(spectrum(speciation.spectrum(law))))
+    )
+    np.testing.assert_array_equal(picture[0, 0], [1, 1, 1, 1])
 
 
 def test_files_repeat_and_stand_on_the_right_ground(law):

@@ -4,7 +4,6 @@ import dataclasses
 import inspect
 import json
 import re
-from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
+from pages import Page, lost, with_classes
 from rich.console import Console
 
 from jaxwin import _files
@@ -30,44 +30,10 @@ from jaxwin.report import (
     write,
 )
 from jaxwin.report._diagnose import pair_key
-from jaxwin.report._facts import Facts, compare, facts, interval, reading, with_error
+from jaxwin.report._facts import Facts, compare, facts
+from jaxwin.report._words import interval, reading, with_error
 
 NAMES = np.array(["<b>&", '"quoted" | a', "[red]$x"])
-VOID = {"meta", "br", "img", "link", "hr", "input"}
-
-
-class Page(HTMLParser):
-    """What a page holds; fails where tags do not nest."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.ids: list[str] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.tags.append((tag, found))
-        if found.get("id"):
-            self.ids.append(str(found["id"]))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if dict(attrs).get("id"):
-            self.ids.append(str(dict(attrs)["id"]))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] != "style":
-            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -90,29 +56,41 @@ def nothing() -> Diagnosis:
     """Two points; and their pair is made one that is not reached."""
     points = np.array([[0.0, 0], [1e-3, 0]])
     found = diagnose(points, np.array(["a", "b"]), num_replicas=64)
-    assert found.agreement is not None
-    assert found.agreement.pairs is not None
-    pairs = found.agreement.pairs
-    pairs = dataclasses.replace(pairs, crossing=lost(pairs.crossing))
+    feature, tree = found.features[0], with_classes(found, 2).features[0].tree
+    assert feature.agreement is not None
+    assert feature.agreement.pairs is not None
+    assert tree is not None
+    pairs = feature.agreement.pairs
+    pairs = dataclasses.replace(pairs, crossing=lost(pairs.crossing), fresh=None)
     agreement = dataclasses.replace(
-        found.agreement, crossing=lost(found.agreement.crossing), pairs=pairs
+        feature.agreement, crossing=lost(feature.agreement.crossing), pairs=pairs
     )
-    return dataclasses.replace(found, agreement=agreement)
-
-
-def lost(crossing):
-    nan = jnp.full_like(crossing.time, jnp.nan)
-    no = jnp.zeros_like(crossing.found)
-    return dataclasses.replace(crossing, time=nan, stderr=nan, found=no)
+    tree = dataclasses.replace(tree, time=lost(tree.time))
+    feature = dataclasses.replace(feature, agreement=agreement, tree=tree)
+    return dataclasses.replace(found, features=(feature,))
 
 
 @pytest.fixture(scope="module")
-def pages(three, unlabelled, nothing) -> dict[str, str]:
-    made = {"three": three, "unlabelled": unlabelled, "nothing": nothing}
-    return {key: page(d, figures(d)) for key, d in made.items()}
+def two(three) -> Diagnosis:
+    return with_classes(three, 2)
 
 
-CASES = pytest.mark.parametrize("case", ["three", "unlabelled", "nothing"])
+@pytest.fixture(scope="module")
+def forty(three) -> Diagnosis:
+    return with_classes(three, 40)
+
+
+MADE = "three", "unlabelled", "nothing", "two", "forty"
+
+
+@pytest.fixture(scope="module")
+def pages(request) -> dict[str, str]:
+    made = {name: request.getfixturevalue(name) for name in MADE}
+    return {name: page(d, figures(d)) for name, d in made.items()}
+
+
+CASES = pytest.mark.parametrize("case", MADE)
+PICTURES = {"three": 8, "unlabelled": 3, "nothing": 7, "two": 7, "forty": 8}
 
 
 @CASES
@@ -139,7 +117,8 @@ def test_page_opens_offline_without_scripts(pages, case):
 @CASES
 def test_every_picture_has_a_text_alternative(pages, case):
     drawn = [attributes for tag, attributes in Page(pages[case]).tags if tag == "svg"]
-    assert len(drawn) == {"three": 4, "unlabelled": 2, "nothing": 3}[case]
+    # One pair needs no matrix of pairs; without classes only three speak.
+    assert len(drawn) == PICTURES[case]
     for attributes in drawn:
         assert attributes["role"] == "img"
         assert len(attributes["aria-label"] or "") > 40

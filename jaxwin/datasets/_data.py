@@ -1,23 +1,27 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Real, Shaped
 
 from jaxwin._checks import BadInput
+from jaxwin.datasets._features import Feature, Labelled, features_of
+from jaxwin.datasets._mapped import blocks
 
 # Squares of larger values, summed over a data set, leave the range of float64.
 _LARGEST = 1e150
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class Data(Labelled):
     """Points as they came, flattened, with their labels; see `from_arrays`.
 
     Attributes:
-        points: One row a point, row-major, in the type they came in (uint8 stays).
-        labels: Index of the class of each point, or None.
-        class_names: Name of each class.
-        shape: Shape of one point before it was flattened.
+        points: One row a point, row-major, in the type they came in (uint8 stays);
+            of a large `.npy` file a memory map.
+        features: What the points are labelled by; empty without labels. `labels` and
+            `class_names` are those of the first.
+        shape: Shape of one point before it was flattened; (h, w) or (h, w, channels)
+            of images.
         name: What reports call the data.
         span: Lowest and highest value of the array that was loaded, (0, 255) for
             uint8. A selection keeps it, so that normalised values do not depend on
@@ -25,8 +29,7 @@ class Data:
     """
 
     points: Real[np.ndarray, "n d"]
-    labels: Int[np.ndarray, " n"] | None
-    class_names: tuple[str, ...]
+    features: tuple[Feature, ...]
     shape: tuple[int, ...]
     name: str
     span: tuple[float, float]
@@ -45,42 +48,41 @@ class Data:
 def from_arrays(points: object, labels: object = None, name: str = "data") -> Data:
     """Check arrays and make them a data set.
 
+    A memory-mapped array is checked by blocks of rows and stays mapped.
+
     Args:
         points: Anything array-like, first axis the points: (n, d), images (n, h, w)
             or (n, h, w, channels), or (n,) for points on a line.
-        labels: Integers, whole floats, booleans or strings, one a point.
+        labels: Integers, whole floats, booleans or strings: (n,), one a point; (n, k)
+            for k features; or a mapping from the name of each feature to its (n,).
         name: What reports call the data.
 
     Raises:
         BadInput: The points are empty, fewer than two, ragged, not real numbers, not
-            finite or all identical; the labels are of another length or not classes.
+            finite or all identical; the labels are of another length, one-hot rows or
+            not classes.
     """
     array = _as_points(points)
     flat = array.reshape(array.shape[0], -1)
-    indices, names = (None, ()) if labels is None else _as_classes(labels, len(flat))
     shape = tuple(array.shape[1:]) or (1,)
-    return Data(flat, indices, names, shape, name, _span(flat))
+    span = _span(flat)
+    flat = _as_loaded(flat)
+    check_not_identical(flat, "`x`")
+    return Data(flat, features_of(labels, len(flat)), shape, name, span)
 
 
-def check_not_identical(points: np.ndarray, what: str) -> None:
+def check_not_identical(points: Real[np.ndarray, "n d"], what: str) -> None:
     """Raise BadInput if all points are the same."""
-    if np.array_equal(points, np.broadcast_to(points[:1], points.shape)):
+    if not any(np.any(block != points[:1]) for block in blocks(points)):
         raise BadInput(
             f"{what} holds {len(points)} identical points; they must vary; check the "
             f"data, or take other points."
         )
 
 
-def listing(names: tuple[str, ...] | list[str], most: int = 12) -> str:
-    """The names in quotes on one line, shortened where they are many."""
-    text = ", ".join(repr(name) for name in names[:most]) or "none"
-    more = len(names) - most
-    return f"{text} and {more} more" if more > 0 else text
-
-
 def _as_points(points: object) -> np.ndarray:
     try:
-        array = np.asarray(points)
+        array = points if isinstance(points, np.memmap) else np.asarray(points)
     except ValueError as error:
         raise BadInput(
             "`x` is ragged; its points must be of one shape; pad or cut them."
@@ -101,80 +103,34 @@ def _as_points(points: object) -> np.ndarray:
             f"`x` has shape {array.shape}, one point; it must hold at least 2; put "
             f"the points on the first axis."
         )
-    if array.dtype.kind == "f":
-        # Covers infinity, NaN and what float64 cannot hold (long doubles).
-        bad = np.count_nonzero(~(np.abs(array) <= _LARGEST)) if _is_wide(array) else 0
-        bad = bad or np.count_nonzero(~np.isfinite(array))
-        if bad:
-            raise BadInput(
-                f"`x` has {bad} of {array.size} values that are NaN, infinite or "
-                f"beyond {_LARGEST:g}; all must be finite; remove those points or "
-                f"fill them in."
-            )
-    if array.dtype.kind == "b" or array.dtype.itemsize > 8:
-        array = array.astype(np.float64)
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    check_not_identical(array, "`x`")
     return array
 
 
-def _is_wide(array: np.ndarray) -> bool:
-    return array.dtype.itemsize >= 8
+def _as_loaded(points: Shaped[np.ndarray, "n d"]) -> Real[np.ndarray, "n d"]:
+    """The same values in a type of this machine that float64 can hold."""
+    if points.dtype.kind == "b" or points.dtype.itemsize > 8:
+        return np.asarray(points).astype(np.float64)
+    native = points.dtype.newbyteorder("=")
+    return points if points.dtype == native else np.asarray(points).astype(native)
 
 
-def _span(points: np.ndarray) -> tuple[float, float]:
+def _span(points: Shaped[np.ndarray, "n d"]) -> tuple[float, float]:
+    """Lowest and highest value; BadInput unless all are finite."""
     if points.dtype == np.uint8:
         return 0.0, 255.0
-    return float(points.min()), float(points.max())
-
-
-def _as_classes(labels: object, num_points: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Indices of the classes, in sorted order, and their names."""
-    try:
-        array = np.asarray(labels)
-    except ValueError as error:
-        raise BadInput("`labels` is ragged; it must hold one label a point.") from error
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise BadInput(
-            f"`labels` has shape {array.shape}; it must be (n,), one label a point; "
-            f"give one column (of one-hot rows, the argmax)."
+    # The extremes of an array with a NaN are NaN.
+    extremes = [(block.min(), block.max()) for block in blocks(points)]
+    low, high = np.min(extremes), np.max(extremes)
+    # Covers infinity, NaN and what float64 cannot hold (long doubles).
+    largest = np.longdouble(_LARGEST)
+    if not (-largest <= low and high <= largest):
+        bad = sum(
+            np.count_nonzero(~(np.abs(block.astype(np.longdouble)) <= largest))
+            for block in blocks(points)
         )
-    if len(array) != num_points:
         raise BadInput(
-            f"`labels` has {len(array)} entries and there are {num_points} points; "
-            f"it must have one a point; give the labels of these points."
+            f"`x` has {bad} of {points.size} values that are NaN, infinite or "
+            f"beyond {_LARGEST:g}; all must be finite; remove those points or "
+            f"fill them in."
         )
-    values, indices = np.unique(_as_names(array), return_inverse=True)
-    return indices.astype(np.int64), tuple(str(value) for value in values)
-
-
-def _as_names(array: np.ndarray) -> np.ndarray:
-    """Labels as integers, booleans or strings."""
-    if array.dtype.kind == "f":
-        bad = np.flatnonzero(~(np.isfinite(array) & (np.trunc(array) == array)))
-        if bad.size or np.any(np.abs(array) > 2**53):
-            entry = array[bad[0] if bad.size else np.argmax(np.abs(array))]
-            raise BadInput(
-                f"`labels` holds {float(entry)}; labels must be whole numbers or "
-                f"strings; remove those points, or turn the values into classes."
-            )
-        return array.astype(np.int64)
-    if array.dtype.kind == "S":
-        try:
-            return np.char.decode(array, "utf-8")
-        except UnicodeDecodeError as error:
-            raise BadInput(
-                "`labels` holds bytes that are no UTF-8; save them as strings."
-            ) from error
-    if array.dtype.kind == "T" or (
-        array.dtype.kind == "O" and all(isinstance(v, str) for v in array)
-    ):
-        return array.astype(np.str_)
-    if array.dtype.kind not in "biuU":
-        raise BadInput(
-            f"`labels` holds values of type {str(array.dtype)!r}; they must be whole "
-            f"numbers or strings; convert them."
-        )
-    return array
+    return float(low), float(high)

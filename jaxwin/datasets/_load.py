@@ -1,161 +1,97 @@
 import os
-import zipfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from jaxwin._checks import BadInput
-from jaxwin.datasets._data import Data, from_arrays, listing
-
-_POINT_KEYS = ("x", "X", "x_train", "data", "images", "points", "arr_0")
-_LABEL_KEYS = ("y", "labels", "y_train", "targets")
-_WITHOUT = "none"
-
-PathLike = str | os.PathLike[str]
+from jaxwin.datasets._arrays import npy_source, npz_labels, npz_source, read_array
+from jaxwin.datasets._data import Data, from_arrays
+from jaxwin.datasets._folder import folder_source
+from jaxwin.datasets._idx import idx_source, read_idx
+from jaxwin.datasets._kind import kind_of
+from jaxwin.datasets._openml import PREFIX, openml_source
+from jaxwin.datasets._parquet import read_parquet
+from jaxwin.datasets._quoting import quoted
+from jaxwin.datasets._source import PathLike, Source
+from jaxwin.datasets._table import table_labels, table_source
+from jaxwin.datasets._text import read_text
 
 
 def load(file: PathLike, x: str | None = None, labels: str | None = None) -> Data:
-    """Read points, and labels where there are some, from a `.npy` or `.npz` file.
+    """Read points, and labels where there are some.
 
     The format is told by the content, not by the name. Pickles are never loaded.
 
+    - `.npy`: one array; a large one is mapped and never read as a whole.
+    - `.npz`: the points are the first there is of the arrays x, X, x_train, data,
+      images, points, arr_0, or else the only one; the labels the first of y, labels,
+      y_train, targets (beside `x_train`, `y_train` first).
+    - IDX, packed by gzip or not: the labels of `...images-idx3...` are in the file
+      `...labels-idx1...` beside it.
+    - A folder of images, or of one folder of images for each class. Images are taken
+      in the order of their names; what is no image, by its ending, or is hidden is
+      left out. Grey ones stay (h, w); with a coloured one among them, all are RGB.
+    - A text table with any of comma, semicolon, tab or space between the columns,
+      with a line of names or not ("0", "1", ... then), and Parquet: the points are the
+      numeric columns, the labels the first there is of label, labels, class, target, y
+      ("y" only without "x"), which are no points unless `x` names them. An index
+      without a name is left out.
+    - "openml:NAME" or "openml:ID": a data set of openml.org, kept by scikit-learn.
+
     Args:
-        file: The points, first axis the points (see `from_arrays`).
-        x: Key of the points in a `.npz`. By default the first there is of x, X,
-            x_train, data, images, points, arr_0, or else the only array.
-        labels: Key in the same `.npz`, or another file; "none" for none. By default
-            the first there is of y, labels, y_train, targets in the same `.npz`
-            (beside `x_train`, `y_train` first).
+        file: The points (see `from_arrays`).
+        x: Array of an `.npz`, or columns of a table ("a,b"; one column of Parquet may
+            hold lists of equal length).
+        labels: Array of the same `.npz` or column of the same table, several ("a,b"),
+            or another file of one label a point, a table of several columns for
+            several features; "none" for none.
 
     Raises:
-        BadInput: There is no such file or key, the format is unknown, the file is
-            empty, truncated or pickled, or what `from_arrays` refuses.
+        BadInput: There is no such file or column, the format is unknown, the file is
+            empty, truncated or damaged, or what `from_arrays` refuses.
     """
+    source = _source(file, x, labels)
+    names = source.choose(labels)
+    if isinstance(names, Path):
+        points = source.points(source.default)
+        return from_arrays(points, _labels(names, len(points)), source.name)
+    points = source.points((*names, *source.default))
+    return from_arrays(points, source.labels(names), source.name)
+
+
+def _source(file: PathLike, x: str | None, labels: str | None) -> Source:
+    if os.fspath(file).startswith(PREFIX):
+        return openml_source(os.fspath(file), x)
     path = Path(file)
-    members = _members(path, "file")
-    if members is None:
-        if x is not None:
+    match kind_of(path, "file"):
+        case "folder":
+            return folder_source(path, x)
+        case "npy":
+            return npy_source(path, x)
+        case "npz":
+            return npz_source(path, x)
+        case "idx":
+            return idx_source(path, x)
+        case "parquet":
+            return table_source(read_parquet(path, "file"), path.stem, x)
+        case "text":
+            named = f"{x or ''},{labels or ''}".split(",")
+            return table_source(read_text(path, "file", named), path.stem, x)
+
+
+def _labels(path: Path, num_points: int) -> object:
+    """What a file of labels holds, as `from_arrays` takes it."""
+    match kind_of(path, "labels"):
+        case "npy":
+            return read_array(path, None, "labels")
+        case "npz":
+            return npz_labels(path)
+        case "idx":
+            return read_idx(path, "labels")
+        case "parquet":
+            return table_labels(read_parquet(path, "labels"))
+        case "text":
+            return table_labels(read_text(path, "labels", rows=num_points))
+        case "folder":
             raise BadInput(
-                f"`x` is {x!r} and {path.name!r} is a single array; keys are for .npz "
-                f"files; leave `x` out."
+                f"`labels` is {quoted(path)}, a folder; it must be a file with one "
+                f"label a point; a folder of class folders is given as the file."
             )
-        key = None
-    else:
-        key = _point_key(members, x, path)
-    points = _read(path, key, "file")
-    return from_arrays(points, _labels(path, members, key, labels), name=path.stem)
-
-
-def _labels(
-    path: Path, members: list[str] | None, point_key: str | None, labels: str | None
-) -> np.ndarray | None:
-    rest = [key for key in members or () if key != point_key]
-    if labels is None:
-        first = "y_train" if point_key == "x_train" else None
-        found = [k for k in (first, *_LABEL_KEYS) if k in rest]
-        return _read(path, found[0], "file") if found else None
-    if labels in rest:
-        return _read(path, labels, "file")
-    if labels == _WITHOUT:
-        return None
-    other = Path(labels)
-    if not _is_file(other):
-        keys = f"{path.name!r} has the keys {listing(rest)}" if rest else "give a file"
-        raise BadInput(
-            f"`labels` is {labels!r}, no such file or key; it must be a .npy or .npz "
-            f"file, a key or 'none'; {keys}."
-        )
-    keys = _members(other, "labels")
-    if keys is None:
-        return _read(other, None, "labels")
-    found = [k for k in _LABEL_KEYS if k in keys] or keys
-    if len(found) > 1 and found == keys:
-        raise BadInput(
-            f"`labels` is {labels!r} with the arrays {listing(keys)}; one must be "
-            f"called y or labels; save it so."
-        )
-    return _read(other, found[0], "labels")
-
-
-def _point_key(keys: list[str], x: str | None, path: Path) -> str:
-    if x is not None:
-        if x not in keys:
-            raise BadInput(
-                f"`x` is {x!r}; it must be a key of {path.name!r}, which has "
-                f"{listing(keys)}."
-            )
-        return x
-    known = [key for key in _POINT_KEYS if key in keys]
-    rest = known or [key for key in keys if key not in _LABEL_KEYS] or keys
-    if not known and len(rest) > 1:
-        raise BadInput(
-            f"`x` is not given and {path.name!r} has the arrays {listing(rest)}; name "
-            f"the one with the points by `x`."
-        )
-    return rest[0]
-
-
-def _members(path: Path, argument: str) -> list[str] | None:
-    """Keys of an `.npz`; None for an `.npy`; anything else is refused."""
-    what = f"`{argument}` is {str(path)!r}"
-    if not _is_file(path):
-        raise BadInput(f"{what}; there is no such file; give a .npy or .npz file.")
-    try:
-        with open(path, "rb") as stream:
-            magic = stream.read(8)
-    except OSError as error:
-        raise BadInput(
-            f"{what}, which cannot be read ({error.strerror}); give another file."
-        ) from error
-    if not magic:
-        raise BadInput(f"{what}, an empty file; it must hold an array; make it again.")
-    if magic.startswith(b"\x93NUMPY"):
-        return None
-    if not magic.startswith(b"PK"):
-        raise BadInput(
-            f"{what}, of unknown format; it must be .npy or .npz (a pickle is never "
-            f"loaded); save the array by numpy.save."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except Exception as error:  # a damaged archive raises nearly anything
-        raise BadInput(
-            f"{what}, a truncated or damaged .npz file; make it again."
-        ) from error
-    keys = [name.removesuffix(".npy") for name in names if name.endswith(".npy")]
-    if not keys:
-        raise BadInput(
-            f"{what}, an archive without arrays; it must be made by numpy.savez."
-        )
-    return keys
-
-
-def _is_file(path: Path) -> bool:
-    # os.path says False where pathlib raises: names too long, null characters.
-    return os.path.isfile(path)
-
-
-def _read(path: Path, key: str | None, argument: str) -> np.ndarray:
-    """One array of a file; Python objects are refused, never unpickled."""
-    what = f"`{argument}` is {str(path)!r}" + (f", key {key!r}" if key else "")
-    try:
-        if key is None:
-            with open(path, "rb") as stream:
-                return _read_array(stream)
-        with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as stream:
-            return _read_array(stream)
-    except Exception as error:  # a damaged file raises nearly anything
-        if "pickle" in str(error):
-            raise BadInput(
-                f"{what}, which holds Python objects; pickles are never loaded; save "
-                f"an array of numbers (labels: of numbers or strings)."
-            ) from error
-        raise BadInput(
-            f"{what}, which is truncated or damaged; make it again."
-        ) from error
-
-
-def _read_array(stream: Any) -> np.ndarray:
-    return np.lib.format.read_array(stream, allow_pickle=False)

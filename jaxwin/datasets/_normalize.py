@@ -1,22 +1,25 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Real
 
 from jaxwin._checks import BadInput, check_one_of
 from jaxwin.datasets._data import Data, check_not_identical
+from jaxwin.datasets._features import Feature, Labelled
+from jaxwin.datasets._mapped import blocks
+from jaxwin.datasets._memory import check_fits
 
 CONVENTIONS = ("pm1", "unit01", "unit", "none")
 
 
 @dataclasses.dataclass(frozen=True)
-class Normalized:
+class Normalized(Labelled):
     """Points in the units of a convention: points = scale (raw - center).
 
     Attributes:
         points: One row a point.
-        labels: Index of the class of each point, or None.
-        class_names: Name of each class.
+        features: What the points are labelled by; empty without labels. `labels` and
+            `class_names` are those of the first.
         shape: Shape of one point before it was flattened.
         name: What reports call the data.
         convention: One of "pm1", "unit01", "unit", "none".
@@ -27,8 +30,7 @@ class Normalized:
     """
 
     points: Float[np.ndarray, "n d"]
-    labels: Int[np.ndarray, " n"] | None
-    class_names: tuple[str, ...]
+    features: tuple[Feature, ...]
     shape: tuple[int, ...]
     name: str
     convention: str
@@ -58,12 +60,14 @@ def normalize(data: Data, convention: str | None = None) -> Normalized:
         convention: None takes `default_convention`.
 
     Raises:
-        BadInput: An unknown convention, identical points, or values so close
-            together or so far apart that they cannot be rescaled.
+        BadInput: An unknown convention, identical points, values so close together
+            or so far apart that they cannot be rescaled, or more points than fit into
+            the memory.
     """
     convention = default_convention(data) if convention is None else convention
+    check_fits(*data.points.shape)
     factor = scale(data, convention)
-    points = data.points.astype(np.float64)
+    points = _in_float64(data.points)
     center = np.zeros(points.shape[1])
     if convention != "none":
         center = points.mean(axis=0)
@@ -71,8 +75,7 @@ def normalize(data: Data, convention: str | None = None) -> Normalized:
         points *= factor
     return Normalized(
         points,
-        data.labels,
-        data.class_names,
+        data.features,
         data.shape,
         data.name,
         convention,
@@ -95,18 +98,32 @@ def scale(data: Data, convention: str) -> float:
     width = high - low
     if convention == "unit":
         # The factor of "pm1" cancels; dividing by the span keeps squares in range.
-        points = data.points.astype(np.float64)
-        points /= width if _is_sound(width) else np.inf
-        points -= points.mean(axis=0)[None, :]
-        width *= float(
-            np.sqrt(np.vdot(points, points) / (points.size - points.shape[1]))
-        )
+        width *= _spread(data.points, width if _is_sound(width) else np.inf)
     if not _is_sound(width):
         raise BadInput(
             f"`x` spans {low:g} to {high:g}, which cannot be rescaled in double "
             f"precision; bring the data to other units first."
         )
     return {"pm1": 2.0, "unit01": 1.0, "unit": 1.0}[convention] / width
+
+
+def _spread(points: Real[np.ndarray, "n d"], unit: float) -> float:
+    """Root of the mean over the dimensions of the variance, in some unit."""
+    # About the first point: an offset costs no digits.
+    first = points[0].astype(np.float64)
+    about = lambda block: (block - first[None]) / unit
+    mean = sum(about(block).sum(axis=0) for block in blocks(points)) / len(points)
+    total = sum(np.sum((about(block) - mean) ** 2) for block in blocks(points))
+    return float(np.sqrt(total / (points.size - points.shape[1])))
+
+
+def _in_float64(points: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """A copy that holds no second one on the way."""
+    out, start = np.empty(points.shape), 0
+    for block in blocks(points):
+        out[start : start + len(block)] = block
+        start += len(block)
+    return out
 
 
 def _is_sound(width: float) -> bool:

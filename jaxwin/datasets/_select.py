@@ -4,7 +4,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxwin._checks import BadInput
-from jaxwin.datasets._data import Data, check_not_identical, listing
+from jaxwin.datasets._data import Data, check_not_identical
+from jaxwin.datasets._mapped import take
+from jaxwin.datasets._memory import check_fits
+from jaxwin.datasets._quoting import listing, quoted
 
 
 def select(
@@ -17,25 +20,28 @@ def select(
 
     Args:
         data: From `load`, `digits` or `from_arrays`.
-        classes: Names, or one string with commas ("1,8"); None keeps all, labelled
-            or not.
+        classes: Names of classes of the first feature, or one string with commas
+            ("1,8"); None keeps all, labelled or not.
         num_points: How many to draw; None keeps all. At one seed a smaller draw is
             part of a larger one. Points stay in their order.
         seed: Of the draw.
 
     Returns:
-        The selection, classes renumbered in their old order; the span is kept.
+        The selection, classes renumbered in their old order; the span is kept. Of
+        further features, classes that no point is left of are dropped. Of a
+        memory-mapped file only the rows kept are read.
 
     Raises:
         BadInput: Unknown classes, classes without labels, fewer points than asked,
-            fewer than two points left, a class left with none, or identical points.
+            fewer than two points left, a class left with none, identical points, or
+            more than fit into the memory.
     """
     kept = np.arange(len(data.points))
     names = data.class_names
     if classes is not None:
         names = _known(data, classes)
         wanted = np.array([name in names for name in data.class_names])
-        kept = kept[wanted[data.labels]]
+        kept = kept[wanted[data.features[0].labels]]
     if num_points is not None:
         if num_points < 2:
             raise BadInput(f"`num_points` is {num_points}; it must be at least 2.")
@@ -51,35 +57,29 @@ def select(
             f"`classes` leaves {kept.size} points; at least 2 are needed; take more "
             f"classes."
         )
-    labels = data.labels
-    if labels is not None:
-        number = {name: i for i, name in enumerate(names)}
-        renumber = np.array([number.get(name, -1) for name in data.class_names])
-        labels = renumber[labels[kept]]
-        empty = [
-            n
-            for n, count in zip(
-                names, np.bincount(labels, minlength=len(names)), strict=True
-            )
-            if not count
-        ]
-        if empty:
-            raise BadInput(
-                f"`num_points` is {num_points}, a draw with no point of class "
-                f"{listing(empty)}; draw more points, take another seed or name "
-                f"fewer classes."
-            )
-    points = data.points[kept]
+    if kept.size == len(data.points):
+        check_not_identical(data.points, "The selection")
+        return data
+    check_fits(kept.size, data.points.shape[1])
+    features = tuple(feature.take(kept) for feature in data.features)
+    empty = [name for name in names if name not in features[0].classes]
+    if empty:
+        raise BadInput(
+            f"`num_points` is {num_points}, a draw with no point of class "
+            f"{listing(empty)}; draw more points, take another seed or name fewer "
+            f"classes."
+        )
+    points = take(data.points, kept)
     check_not_identical(points, "The selection")
-    return dataclasses.replace(data, points=points, labels=labels, class_names=names)
+    return dataclasses.replace(data, points=points, features=features)
 
 
 def _known(data: Data, classes: str | Sequence[str | int]) -> tuple[str, ...]:
     """The classes asked for, in the order of the data."""
-    if data.labels is None:
+    if not data.features:
         raise BadInput(
-            f"`classes` is given and {data.name!r} has no labels; give labels too, or "
-            f"leave `classes` out."
+            f"`classes` is given and {quoted(data.name)} has no labels; give "
+            f"labels too, or leave `classes` out."
         )
     parts = classes.split(",") if isinstance(classes, str) else classes
     asked = [

@@ -2,6 +2,15 @@
 
 from jaxwin.plots._agreement import agreement as agreement
 from jaxwin.plots._collapse import collapse as collapse
+from jaxwin.plots._confusion import confusion as confusion
+from jaxwin.plots._information import information as information
+from jaxwin.plots._merge_tree import merge_tree as merge_tree
+from jaxwin.plots._movement import movement as movement
+from jaxwin.plots._noised_images import (
+    is_image as is_image,
+    noised_images as noised_images,
+)
 from jaxwin.plots._pair_times import pair_times as pair_times
+from jaxwin.plots._regimes import regimes as regimes
 from jaxwin.plots._spectrum import spectrum as spectrum
 from jaxwin.plots._style import INK as INK, to_png as to_png, to_svg as to_svg

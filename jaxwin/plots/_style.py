@@ -106,7 +106,12 @@ def short(name: str, most: int = 14) -> str:
 
 def to_png(figure: "matplotlib.figure.Figure", dpi: int = 200) -> bytes:
     """The figure as PNG on white."""
-    return _render(figure, "png", dpi=dpi, facecolor="white")
+    # The transparent ground would stay so under any colour given to `savefig`.
+    figure.patch.set_alpha(1)
+    try:
+        return _render(figure, "png", dpi=dpi, facecolor="white")
+    finally:
+        figure.patch.set_alpha(0)
 
 
 def to_svg(figure: "matplotlib.figure.Figure") -> str:

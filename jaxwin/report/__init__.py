@@ -5,10 +5,11 @@ from jaxwin.report._diagnose import (
     Diagnosis as Diagnosis,
     crossings as crossings,
     diagnose as diagnose,
-    noise_times as noise_times,
     pair_crossings as pair_crossings,
 )
+from jaxwin.report._feature_times import FeatureTimes as FeatureTimes
 from jaxwin.report._page import page as page
+from jaxwin.report._prepare import noise_times as noise_times
 from jaxwin.report._summary import summary as summary
 from jaxwin.report._table import terminal_table as terminal_table
 from jaxwin.report._write import figures as figures, write as write

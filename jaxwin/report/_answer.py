@@ -1,26 +1,9 @@
 """The first screen of the page: what was found, and about what data."""
 
-from jaxwin.report._facts import (
-    COLLAPSE,
-    CONVENTIONS,
-    FIXED,
-    Facts,
-    Time,
-    listed,
-    reading,
-    symbol,
-)
-from jaxwin.report._html import bullets, escape, folded, paragraph, section
-
-# More classes than this are listed on demand.
-MOST_CLASSES = 20
-
-UNITS = {
-    "pm1": "“pm1”: the range of the values is brought to [−1, 1], then centred",
-    "unit01": "“unit01”: the range of the values is brought to [0, 1], then centred",
-    "unit": "“unit”: centred, one factor for mean variance 1 per dimension",
-    "none": "“none”: as given",
-}
+from jaxwin.report._advice_section import advice_sentence
+from jaxwin.report._facts import COLLAPSE, CONVENTIONS, Facts
+from jaxwin.report._html import bullets, escape, paragraph
+from jaxwin.report._words import FIXED, Time, listed, reading, symbol
 
 
 def answer(known: Facts) -> str:
@@ -31,15 +14,16 @@ def answer(known: Facts) -> str:
     else:
         title = f"{name}: when structure appears and when samples become copies"
     points = [
-        _spectrum_sentence(known),
         _pair_sentence(known),
+        _spectrum_sentence(known),
         _collapse_sentence(known),
+        advice_sentence(known),
     ]
     return "\n".join(
         [
             f"<header><h1>{title}</h1>",
             '<div class="answer">',
-            paragraph(verdict(known), kind="lead"),
+            paragraph(_subject(known), verdict(known), kind="lead"),
             bullets(filter(None, points)),
             paragraph(
                 "Times are on the Ornstein–Uhlenbeck clock: t = 0 is clean data, "
@@ -49,8 +33,33 @@ def answer(known: Facts) -> str:
             ),
             "</div>",
             overlap_warning(known),
+            _repeated(known.diagnosis.repeated),
+            *(
+                paragraph(escape(caveat), kind="soft")
+                for caveat in known.diagnosis.caveats
+            ),
             "</header>",
         ]
+    )
+
+
+def _subject(known: Facts) -> str:
+    """What the data are."""
+    d = known.diagnosis
+    sides = f" ({' × '.join(map(str, d.shape))})" if len(d.shape) > 1 else ""
+    classes = f", {len(d.classes)} classes" if known.has_classes else ""
+    return f"{d.n:,} points in {d.d:,} dimensions{sides}{classes}."
+
+
+def _repeated(count: int) -> str:
+    """Copies in the data share the own weight, and it is said."""
+    if not count:
+        return ""
+    return paragraph(
+        f"<strong>{count:,} of the points repeat another one.</strong> Copies share "
+        f"the own weight, which then need not reach one half: believe the collapse "
+        f"times of the data without them.",
+        kind="warning",
     )
 
 
@@ -175,41 +184,3 @@ def _collapse_sentence(known: Facts) -> str:
 
 def _equals(name: str, time: Time) -> str:
     return f"{name}{FIXED}={FIXED}{reading(time)}"
-
-
-def data(known: Facts) -> str:
-    """What the data are, and in what units."""
-    d = known.diagnosis
-    shape = " × ".join(str(size) for size in d.shape)
-    facts = {
-        "Name": escape(d.name),
-        "Points": f"n = {d.n:,}",
-        "Dimension": f"d = {d.d:,} (shape {shape})",
-        "Classes": _classes(known),
-        "Units": f"{escape(UNITS.get(d.normalization, d.normalization))}; raw values "
-        f"×{FIXED}{d.scale:.6g}",
-    }
-    rows = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts.items())
-    return section(
-        "data",
-        "The data",
-        f"<dl>{rows}</dl>",
-        paragraph(
-            "The units are part of the answer. Data c times larger move t<sub>φ</sub>, "
-            f"the collapse times and {CONVENTIONS['spectrum_plus_one']} from t to t′ "
-            f"with e<sup>2t′</sup> − 1 = c²(e<sup>2t</sup> − 1), and "
-            f"{CONVENTIONS['spectrum']} by log c.",
-            kind="soft",
-        ),
-    )
-
-
-def _classes(known: Facts) -> str:
-    d = known.diagnosis
-    if not d.classes:
-        return "none given: only what needs no labels is told"
-    pairs = zip(d.classes, d.class_counts, strict=True)
-    each = [f"{escape(name)}{FIXED}({count:,})" for name, count in pairs]
-    if len(each) > MOST_CLASSES:
-        return folded(f"{len(each)}, with their counts", ", ".join(each))
-    return f"{len(each)}: {', '.join(each)}"

@@ -5,26 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxwin.report._facts import (
-    COLLAPSE,
-    CONVENTIONS,
-    Facts,
-    Time,
-    compare,
-    interval,
-    reading,
-    symbol,
-)
+from jaxwin.analysis import unstack
+from jaxwin.report._facts import COLLAPSE, Facts
 from jaxwin.report._html import figure, paragraph, section, table
+from jaxwin.report._words import interval, listed, reading, symbol
 
 if TYPE_CHECKING:
     import matplotlib.figure
-
-WORDS = {
-    "speciation": "before collapse",
-    "collapse": "after it",
-    "mixed": "within errors",
-}
 
 Figures = Mapping[str, "matplotlib.figure.Figure"]
 
@@ -36,6 +23,12 @@ def collapse(known: Facts, figures: Figures) -> str:
         [symbol(key), meaning, reading(numbers[key]), interval(numbers[key])]
         for key, meaning in COLLAPSE.items()
     ]
+    head = ["Criterion", "Where", "OU time", "95 % interval"]
+    if curve.fresh is not None:
+        head.append("over fresh data")
+        for row, key in zip(rows, COLLAPSE, strict=True):
+            again = getattr(curve.fresh, key, None)
+            row.append("" if again is None else reading(again.to_json()))
     found = known.collapse
     spread = "They are four readings of one change; a single number hides this spread."
     if len(found) > 1:
@@ -53,11 +46,10 @@ def collapse(known: Facts, figures: Figures) -> str:
             f"to one of them. The own weight w<sub>own</sub> of a noised point is the "
             f"probability that this is its own source. Four criteria are in use.",
             spread,
-            _repeated(known.diagnosis.repeated),
         ),
         table(
             "Collapse onto the data points",
-            ["Criterion", "Where", "OU time", "95 % interval"],
+            head,
             rows,
             "criteria",
         ),
@@ -80,82 +72,26 @@ def collapse(known: Facts, figures: Figures) -> str:
                 "intervals.",
             )
         )
+    parts.append(_movement(known, figures))
     return section("collapse", "When samples become copies", *parts)
 
 
-def _repeated(count: int) -> str:
-    """Copies in the data share the own weight, and it is said."""
-    if not count:
+def _movement(known: Facts, figures: Figures) -> str:
+    """How the collapse times move with the number of points."""
+    movement = known.diagnosis.collapse.movement
+    if movement is None or "movement" not in figures:
         return ""
-    return (
-        f"{count:,} of the points repeat another one: copies share the own weight, "
-        f"which then need not reach one half."
-    )
-
-
-def order(known: Facts) -> str:
-    """Which comes first, by each criterion of collapse."""
-    marks, many = known.collapse, len(known.pairs) > 1
-    times = [pair.time for pair in known.reached]
-    if not known.has_classes:
-        times = [known.numbers["t_S"]["spectrum_plus_one"]]
-    if not times or not marks:
-        return section(
-            "order",
-            "Which comes first",
-            paragraph(
-                "This cannot be said: "
-                + ("collapse" if times else "separation of the classes")
-                + " was not measured, or not reached in the range of noise searched."
-            ),
-        )
-    rows = [[symbol(key), *_verdict(times, mark, many)] for key, mark in marks.items()]
-    missing = len(known.pairs) - len(times) if many else 0
-    head, caption = ["Collapse by", *WORDS.values()], "How many pairs separate"
-    if not many:
-        name = CONVENTIONS["spectrum_plus_one"]
-        head = ["Collapse by", "t<sub>φ</sub>" if known.has_classes else name]
-        caption = "The order by each criterion"
-    return section(
-        "order",
-        "Which comes first",
-        paragraph(_sentence(known)),
-        table(f"{caption}, on the way from noise to data", head, rows),
-        paragraph(
-            "Before and after: the 95 % intervals lie apart.",
-            f"Pairs left out, not reached: {missing}." if missing else "",
-            kind="soft",
-        ),
-    )
-
-
-def _verdict(times: list[Time], mark: Time, many: bool) -> list[str]:
-    verdicts = [compare(time, mark) for time in times]
-    if many:
-        return [str(verdicts.count(word)) for word in WORDS]
-    return [WORDS[verdicts[0]]]
-
-
-def _sentence(known: Facts) -> str:
-    verdict = known.order()
-    subject = "the classes" if known.has_classes else "the widest direction"
-    if verdict == "speciation":
-        return (
-            f"Speciation. From noise to data there are three regimes: noise (I), then "
-            f"{subject} decided and the sample still new (II), then collapse onto a "
-            f"data point (III)."
-        )
-    after_collapse = (
-        "φ here is that of the data themselves, each point its own source included: "
-        "once a sample belongs to one point it has that point’s class."
-    )
-    if verdict == "collapse":
-        return (
-            f"Collapse. Regime II, in which {subject} would be decided and the sample "
-            f"still new, is absent. {after_collapse}"
-        )
-    if verdict == "unknown":
-        return "Not every time is reached; where both are, the order is this."
-    return (
-        f"It depends on what is compared. {after_collapse if known.has_classes else ''}"
+    sizes = [f"{size:,}" for size in movement.n]
+    found = [row.to_json() for row in unstack(movement.t_half)]
+    times = [
+        f"{reading(time)} with {size}" for time, size in zip(found, sizes, strict=True)
+    ]
+    return "<h3>How it moves with the number of points</h3>\n" + figure(
+        figures["movement"],
+        "movement",
+        f"Collapse time against the number of points n: t_half is {listed(times)} "
+        f"points.",
+        f"Collapse among {listed(sizes)} of the points: {symbol('t_half')} measured, "
+        f"{symbol('t_gauss')} from the spectrum; the green band is where classes "
+        f"separate. More points move collapse to less noise.",
     )

@@ -1,7 +1,6 @@
 """The diagnosis of a data set: when its classes separate, when samples are copies."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +12,23 @@ from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
 from jaxwin._files import PathLike
-from jaxwin.analysis import Crossing, collapse, speciation
-from jaxwin.channels import Gaussian, Observed
-from jaxwin.datasets import (
-    Data,
-    Normalized,
-    from_arrays,
-    normalize as in_units,
-    scale,
-    select,
+from jaxwin.analysis import (
+    Crossing,
+    collapse,
+    late_start,
+    speciation,
+    sweep,
+    unstack,
 )
+from jaxwin.datasets import Data, Normalized, from_arrays
 from jaxwin.execution import Progress, remove_runs
 from jaxwin.io import field
-from jaxwin.processes import OrnsteinUhlenbeck
-from jaxwin.targets import Empirical
+from jaxwin.report._advice import STEPS, Advice, advise
+from jaxwin.report._feature_times import FeatureTimes, feature_times
+from jaxwin.report._prepare import prepare
 
-# Replicas of a full and of a quick diagnosis; 128 blocks of 64 for the bootstrap.
+# Replicas of a full and of a quick diagnosis; 128 batches of 64 for the bootstrap.
 FULL, QUICK = 8192, 2048
-NUM_TIMES = 64
-NUM_EIGENVALUES = 10
-MOST_CLASSES = 256
-
 # With `until_stderr`, at most so many times more.
 MOST = 16
 
@@ -41,31 +36,63 @@ Stage = Callable[[str], Progress | None]
 
 
 class Diagnosis(eqx.Module):
-    """What `diagnose` found; all times are OU times, e^{2t} = 1 + 1 / SNR."""
+    """What `diagnose` found; all times are OU times, e^{2t} = 1 + 1 / SNR.
+
+    `classes`, `agreement` and the like are those of the first label column.
+    """
 
     spectrum: speciation.Spectrum
     t_S: speciation.SpeciationTimes
     t_S_unit01: speciation.SpeciationTimes | None
-    agreement: speciation.CloneAgreement | None
+    features: tuple[FeatureTimes, ...]
     collapse: collapse.CollapseCurve
+    late_start: late_start.LateStart | None
+    advice: Advice
     name: str = eqx.field(static=True)
     n: int = eqx.field(static=True)
     d: int = eqx.field(static=True)
     # Points that repeat an earlier one.
     repeated: int = eqx.field(static=True)
+    # n at which collapse and the separation of classes would change places.
+    order_n: float | None = eqx.field(static=True)
     shape: tuple[int, ...] = eqx.field(static=True)
-    classes: tuple[str, ...] = eqx.field(static=True)
-    class_counts: tuple[int, ...] = eqx.field(static=True)
     normalization: str = eqx.field(static=True)
     scale: float = eqx.field(static=True)
+    # "data"; "span", the same in fewer coordinates; "pca", a leading subspace, which
+    # holds `kept` of the variance in `rank` directions.
+    space: str = eqx.field(static=True)
+    rank: int = eqx.field(static=True)
+    kept: float = eqx.field(static=True)
+    caveats: tuple[str, ...] = eqx.field(static=True)
     seed: int = eqx.field(static=True)
     precision: str = eqx.field(static=True)
     call: str = eqx.field(static=True)
-    class_direction_overlap: Float[Array, "c c m"] = field(
-        ("class", "other_class", "component"),
-        "",
-        "cos^2 of each leading direction with each class difference",
+    example_labels: tuple[int, ...] = eqx.field(static=True)
+    examples: Float[np.ndarray, "e d"] = field(
+        ("example", "coordinate"), "data units", "one point of each of some classes"
     )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the first feature; empty without labels."""
+        return self.features[0].classes if self.features else ()
+
+    @property
+    def class_counts(self) -> tuple[int, ...]:
+        """Points of each class."""
+        return self.features[0].class_counts if self.features else ()
+
+    @property
+    def agreement(self) -> speciation.CloneAgreement | None:
+        """Clone agreement of the first feature."""
+        return self.features[0].agreement if self.features else None
+
+    @property
+    def class_direction_overlap(self) -> Float[Array, "c c m"]:
+        """cos^2 of each leading direction with each class difference."""
+        if self.features:
+            return self.features[0].class_direction_overlap
+        return jnp.zeros((0, 0, self.spectrum.eigenvalues.size))
 
 
 def diagnose(
@@ -75,6 +102,9 @@ def diagnose(
     classes: Sequence[str | int] | str | None = None,
     num_points: int | None = None,
     normalize: str | None = None,
+    pca: int | None = None,
+    shape: Sequence[int] | None = None,
+    num_steps: int = STEPS,
     seed: int = 0,
     quick: bool = False,
     num_replicas: int | None = None,
@@ -89,18 +119,23 @@ def diagnose(
 
     Args:
         points: (n, d) array, (n, height, width) images, or a `datasets.Data`.
-        labels: (n,) classes of the points; left out, only what needs no labels.
-        classes: Names of the classes to keep; all if left out.
+        labels: (n,) classes of the points, or several label columns, each a feature
+            (`datasets.from_arrays`); left out, only what needs no labels.
+        classes: Names of the classes of the first feature to keep; all if left out.
         num_points: Points to draw without replacement; all if left out.
         normalize: "pm1", "unit01", "unit" or "none"; "pm1" for images and "none" for
             tables if left out (`datasets.normalize`).
+        pca: Leading principal directions to keep. All results are then those of the
+            data projected to them: exact for what lies in that subspace.
+        shape: (h, w) or (h, w, channels) of the images that the rows of a table are.
+        num_steps: Evaluations of the advised time grid.
         seed: Of the selection and of the noise.
         quick: A fourth of the noised points: half the precision.
-        num_replicas: Noised points a curve, in place of the default.
-        until_stderr: Measure until the standard errors of both curves of probabilities
+        num_replicas: Noised points, in place of the default.
+        until_stderr: Measure until the standard errors of the curves of probabilities
             (clone agreement, weight of the own point) are below it; at least a quick
             diagnosis, at most 16 times `num_replicas`.
-        folder: Where finished blocks are kept, in a folder for each curve.
+        folder: Where finished blocks are kept, in a folder for each stage.
         resume: Go on from the blocks in `folder`.
         stage: Called with the name of each long stage, returns its progress callback.
 
@@ -113,26 +148,15 @@ def diagnose(
         raise BadInput(f"`until_stderr` is {until_stderr}; it must be positive.")
     if not isinstance(points, Data):
         points = from_arrays(points, labels)
-    data = select(points, classes, num_points, seed)
-    if len(data.class_names) > MOST_CLASSES:
-        raise BadInput(
-            f"`labels` has {len(data.class_names)} classes, and pairs grow as their "
-            f"square; keep at most {MOST_CLASSES} by `classes`, or leave labels out."
-        )
-    normal = in_units(data, normalize)
-    # Nothing below depends on the origin; float32 would lose the digits of an offset.
-    points = normal.points - normal.points.mean(axis=0)
-    _check_spread(points)
-    law = Empirical(points, normal.labels)
-    times = noise_times(points, seed)
     count = num_replicas or (QUICK if quick else FULL)
-    until = "" if until_stderr is None else f", until_stderr={until_stderr}"
     least = count if until_stderr is None else min(count, QUICK)
     most = count if until_stderr is None else MOST * count
+    prepared = prepare(points, classes, num_points, normalize, pca, shape, seed, least)
 
-    def options(name: str) -> dict[str, Any]:
+    def options(name: str, key: Array) -> dict[str, Any]:
         return {
             "num_replicas": most,
+            "key": key,
             "until_stderr": until_stderr,
             "folder": None if folder is None else Path(folder) / name.replace(" ", "-"),
             "resume": resume,
@@ -141,93 +165,121 @@ def diagnose(
 
     if folder is not None and not resume:
         remove_runs(folder)
-    label_key, point_key = jr.split(jr.key(seed))
-    spectrum = speciation.spectrum(law, NUM_EIGENVALUES)
-    agreement = None
-    if law.num_labels > 1:
-        agreement = speciation.clone_agreement(
-            Observed(law, Gaussian()),
-            times,
-            pairs=_pairs(_class_counts(normal), least),
-            key=label_key,
-            **options("class agreement"),
+    sweep_key, class_key, start_key = jr.split(jr.key(seed), 3)
+    law, normal, axes = prepared.law, prepared.normal, prepared.axes
+    found = sweep(
+        law,
+        prepared.times,
+        features=prepared.features,
+        **options("classes and collapse", sweep_key),
+    )
+    features = tuple(
+        feature_times(
+            found,
+            i,
+            law.with_labels(labels),
+            axes.spectrum,
+            feature.classes,
+            feature.name,
+            prepared.unit01,
+            **options(f"Gaussian classes {i + 1}", jr.fold_in(class_key, i)),
         )
+        for i, (feature, labels) in enumerate(
+            zip(normal.features, prepared.feature_labels, strict=True)
+        )
+    )
+    started = None
+    if features and len(features[0].classes) > 1:
+        first = law.with_labels(prepared.feature_labels[0])
+        started = late_start.misplaced(
+            first, prepared.times, **options("late start", start_key)
+        )
+    eigenvalues = axes.eigenvalues[: law.dimension] * (1 - 1 / law.num_points)
+    collapsed = collapse.read(found, eigenvalues)
+    until = "" if until_stderr is None else f", until_stderr={until_stderr}"
+    unlabelled = law.with_labels(np.zeros(law.num_points, int))
+    of_all = lambda factor: speciation.times(unlabelled, axes.spectrum, factor)
     return Diagnosis(
-        spectrum=spectrum,
-        t_S=speciation.times(law),
-        t_S_unit01=_unit01_times(data, normal),
-        class_direction_overlap=speciation.class_overlap(law, spectrum.directions),
-        agreement=agreement,
-        collapse=collapse.curve(law, times, key=point_key, **options("collapse")),
+        spectrum=axes.spectrum,
+        t_S=features[0].t_S if features else of_all(1.0),
+        t_S_unit01=(
+            features[0].t_S_unit01
+            if features
+            else None
+            if prepared.unit01 is None
+            else of_all(prepared.unit01)
+        ),
+        features=features,
+        collapse=collapsed,
+        late_start=started,
+        advice=advise(
+            found.noise,
+            eigenvalues,
+            information=features[0].information if features else None,
+            late_start=started,
+            num_steps=num_steps,
+        ),
         name=normal.name,
         n=law.num_points,
-        d=law.dimension,
-        repeated=len(points) - len({row.tobytes() for row in points}),
+        d=normal.points.shape[1],
+        repeated=prepared.repeated,
+        order_n=_order_n(features, collapsed, eigenvalues),
         shape=normal.shape,
-        classes=normal.class_names,
-        class_counts=_class_counts(normal),
         normalization=normal.convention,
         scale=normal.scale,
+        space="pca" if pca is not None else _space(normal, law.dimension),
+        rank=law.dimension,
+        kept=axes.kept,
+        caveats=_caveats(normal),
         seed=seed,
         precision=str(law.centre.dtype),
         call=f"jaxwin.report.diagnose(points, labels, classes={classes!r}, "
-        f"num_points={num_points}, normalize={normal.convention!r}, seed={seed}, "
-        f"num_replicas={count}{until})",
+        f"num_points={num_points}, normalize={normal.convention!r}, pca={pca}, "
+        f"seed={seed}, num_replicas={count}{until})",
+        example_labels=tuple(range(len(prepared.examples) if features else 0)),
+        examples=prepared.examples,
     )
 
 
-def noise_times(points: Float[np.ndarray, "n d"], seed: int = 0) -> np.ndarray:
-    """OU times over which everything about these points is decided.
-
-    Uniform in log-SNR between the noise that hides the widest direction and the noise
-    that leaves each point to itself: alpha / sigma from 1 / (8 sqrt(trace)) to 12 times
-    the inverse distance of near neighbours. A change of scale shifts the whole grid.
-    """
-    centred = points - points.mean(axis=0)
-    widest = np.sqrt(np.mean(np.sum(centred**2, axis=1)))
-    some = np.random.default_rng(seed).permutation(len(points))[:256]
-    square = np.sum(centred**2, axis=1)
-    apart = square[some, None] + square[None] - 2 * centred[some] @ centred.T
-    # Duplicates and the point itself are no neighbours.
-    apart = np.where(apart > 1e-12 * widest**2, apart, np.inf)
-    near = np.sqrt(apart.min(axis=1))
-    near = np.quantile(near[np.isfinite(near)], 0.1)
-    signal = np.geomspace(12 / near, 1 / (8 * widest), NUM_TIMES)
-    return np.asarray(OrnsteinUhlenbeck().time(2 * jnp.log(jnp.asarray(signal))))
+def _space(normal: Normalized, rank: int) -> str:
+    """Whether the principal axes are fewer than the coordinates."""
+    return "span" if rank < normal.points.shape[1] else "data"
 
 
-def _check_spread(centred: Float[np.ndarray, "n d"]) -> None:
-    """Raise BadInput where squares of the data leave the range of the float type."""
-    narrow = jnp.result_type(float) == jnp.float32
-    low, high = (1e-6, 1e12) if narrow else (1e-60, 1e60)
-    spread = float(np.abs(centred).max())
-    if not low <= spread <= high:
-        raise BadInput(
-            f"`x` spreads over {spread:.3g} about its mean; that must lie between "
-            f"{low:g} and {high:g} in this precision; bring the data to other units."
-        )
-
-
-def _pairs(class_counts: tuple[int, ...], num_replicas: int) -> np.ndarray:
-    """All pairs of classes of which at least 20 draws are expected."""
-    expected = num_replicas * np.asarray(class_counts) / sum(class_counts)
-    drawn = np.flatnonzero(expected >= 20)
-    return drawn[np.stack(np.triu_indices(drawn.size, 1), axis=1)]
-
-
-def _unit01_times(data: Data, normal: Normalized) -> speciation.SpeciationTimes | None:
-    """The times of uint8 images in [0, 1], the convention of arXiv:2402.18491."""
-    if data.points.dtype != np.uint8 or normal.convention in ("unit01", "none"):
-        return None
-    factor = scale(data, "unit01") / normal.scale
-    points = normal.points - normal.points.mean(axis=0)
-    return speciation.times(Empirical(factor * points, normal.labels))
-
-
-def _class_counts(normal: Normalized) -> tuple[int, ...]:
-    if normal.labels is None:
+def _caveats(normal: Normalized) -> tuple[str, ...]:
+    if len(normal.shape) > 1:
         return ()
-    return tuple(int(count) for count in np.bincount(normal.labels))
+    return (
+        "Times belong to this space and its units: those of latents or embeddings do "
+        "not carry over to the pixels behind them.",
+    )
+
+
+def _order_n(
+    features: tuple[FeatureTimes, ...],
+    collapsed: collapse.CollapseCurve,
+    eigenvalues: Float[np.ndarray, " r"],
+) -> float | None:
+    """The n at which t_half would meet the separation of the last pair of classes.
+
+    Within the parts of the data that were measured by interpolation in log n; beyond by
+    t_gauss(n), shifted to agree at this n. That t_phi moves with n too is left out.
+    """
+    movement = collapsed.movement
+    if not features or features[0].agreement is None or movement is None:
+        return None
+    pairs = features[0].agreement.pairs
+    times = features[0].agreement.crossing if pairs is None else pairs.crossing
+    if not np.all(times.found) or not np.all(movement.t_half.found):
+        return None
+    last = float(np.min(times.time))
+    half, log_n = np.asarray(movement.t_half.time), np.log(movement.n)
+    if half[-1] <= last <= half[0] and np.all(np.diff(half) < 0):
+        return float(np.exp(np.interp(-last, -half, log_n)))
+    if not bool(collapsed.t_gauss.found):
+        return None
+    shift = half[-1] - float(collapsed.t_gauss.time)
+    return collapse.gaussian_points(eigenvalues, last - shift)
 
 
 def crossings(diagnosis: Diagnosis) -> dict[str, Crossing]:
@@ -235,7 +287,9 @@ def crossings(diagnosis: Diagnosis) -> dict[str, Crossing]:
     found = {f"t_S {key}": value for key, value in speciation_times(diagnosis.t_S)}
     if diagnosis.agreement is not None:
         found["t_phi_all"] = diagnosis.agreement.crossing
-        for name, crossing in pair_crossings(diagnosis).items():
+        for name, crossing in pair_crossings(
+            diagnosis.agreement, diagnosis.classes
+        ).items():
             found[f"t_phi {name}"] = crossing
     for key in ("t_half", "t_rest", "t_log2", "t_gauss"):
         found[key] = getattr(diagnosis.collapse, key)
@@ -250,16 +304,23 @@ def speciation_times(
     return [(name, getattr(times, name)) for name in names]
 
 
-def pair_crossings(diagnosis: Diagnosis) -> dict[str, Crossing]:
-    """Where phi of each pair of classes crosses 0.775, by the names of the pair."""
-    if diagnosis.agreement is None or diagnosis.agreement.pairs is None:
+def pair_crossings(
+    agreement: speciation.CloneAgreement | None,
+    names: Sequence[str],
+    fresh: bool = False,
+) -> dict[str, Crossing]:
+    """Where phi of each pair of classes crosses 0.775, by the names of the pair.
+
+    `fresh` asks for the intervals over fresh data; nothing where there are none.
+    """
+    pairs = None if agreement is None else agreement.pairs
+    crossing = None if pairs is None else pairs.fresh if fresh else pairs.crossing
+    if pairs is None or crossing is None:
         return {}
-    pairs, names = diagnosis.agreement.pairs, diagnosis.classes
-    found = {}
-    for p, (a, b) in enumerate(pairs.pair):
-        leaves = {f.name: getattr(pairs.crossing, f.name)[p] for f in fields(Crossing)}
-        found[pair_key(names[a], names[b])] = Crossing(**leaves)
-    return found
+    return {
+        pair_key(names[a], names[b]): time
+        for (a, b), time in zip(pairs.pair, unstack(crossing), strict=True)
+    }
 
 
 def pair_key(first: str, second: str) -> str:

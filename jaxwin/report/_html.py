@@ -59,6 +59,11 @@ def table(
     )
 
 
+def code(text: str) -> str:
+    """Code or a command, to copy."""
+    return f"<pre><code>{escape(text)}</code></pre>"
+
+
 def figure(
     drawn: "matplotlib.figure.Figure", name: str, alternative: str, caption: str
 ) -> str:
@@ -128,6 +133,7 @@ thead th { color: var(--soft); font-weight: 600; } tbody th { font-weight: 500; 
 .wide { font-size: .84rem; }
 .wide td, .wide tbody th { white-space: nowrap; }
 .wide.pairs tbody th { white-space: normal; min-width: 4rem; }
+.wide.judged td:last-child { white-space: normal; min-width: 6.5rem; }
 .wide .soft { font-size: inherit; }
 .criteria td:first-of-type { min-width: 11rem; }
 .wide th, .wide td { padding-right: .6rem; }

@@ -1,8 +1,9 @@
 """Every time on every clock, and how all of it was computed."""
 
 from jaxwin._files import provenance
-from jaxwin.report._facts import CLOCKS, COLLAPSE, CONVENTIONS, Facts, reading, symbol
-from jaxwin.report._html import bullets, escape, paragraph, section, table
+from jaxwin.report._facts import CLOCKS, COLLAPSE, CONVENTIONS, Facts
+from jaxwin.report._html import bullets, code, escape, paragraph, section, table
+from jaxwin.report._words import reading, symbol
 
 
 def clocks(known: Facts) -> str:
@@ -68,7 +69,7 @@ def method(known: Facts, command: str | None) -> str:
         "How it was computed",
         bullets(items),
         paragraph("To repeat it:"),
-        f"<pre><code>{escape(command or known.diagnosis.call)}</code></pre>",
+        code(command or known.diagnosis.call),
     )
 
 

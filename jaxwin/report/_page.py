@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jaxwin.report._answer import answer, data
-from jaxwin.report._collapse_section import collapse, order
+from jaxwin.report._advice_section import advice
+from jaxwin.report._answer import answer
+from jaxwin.report._collapse_section import collapse
+from jaxwin.report._data_section import data, examples
 from jaxwin.report._diagnose import Diagnosis
 from jaxwin.report._facts import facts
+from jaxwin.report._features_section import features
 from jaxwin.report._html import document, escape
 from jaxwin.report._method_section import clocks, method
+from jaxwin.report._order_section import order
 from jaxwin.report._separation_section import separation
 
 if TYPE_CHECKING:
@@ -34,9 +38,12 @@ def page(
     sections = [
         answer(known),
         data(known),
+        examples(known, figures),
         separation(known, figures),
+        features(known, figures),
         collapse(known, figures),
-        order(known),
+        order(known, figures),
+        advice(known, figures),
         clocks(known),
         method(known, command),
     ]

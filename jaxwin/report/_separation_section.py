@@ -1,26 +1,22 @@
-"""When classes separate: measured, and predicted from the spectrum."""
+"""When classes separate: measured on the data, pair by pair and group by group."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from jaxwin.report._facts import (
-    CLOCKS,
-    CONVENTIONS,
-    Facts,
-    Pair,
-    interval,
-    reading,
-    with_error,
-)
-from jaxwin.report._html import escape, figure, folded, paragraph, section, table
+import numpy as np
+
+from jaxwin.report._criteria_section import criteria
+from jaxwin.report._facts import Facts, key_times
+from jaxwin.report._feature_times import FeatureTimes
+from jaxwin.report._html import escape, figure, paragraph, section
+from jaxwin.report._spectrum_section import spectrum
+from jaxwin.report._tree import tree_words
+from jaxwin.report._words import reading, subscripts
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 Figures = Mapping[str, "matplotlib.figure.Figure"]
-
-# More pairs than this are listed on demand.
-MOST_PAIRS = 12
 
 
 def separation(known: Facts, figures: Figures) -> str:
@@ -31,7 +27,8 @@ def separation(known: Facts, figures: Figures) -> str:
             "when the directions in which the data vary rise out of the noise."
         )
         title = "When structure appears"
-        return section("separation", title, none, _spectrum(known, figures))
+        return section("separation", title, none, spectrum(known, figures))
+    first = known.diagnosis.features[0]
     return section(
         "separation",
         "When classes separate",
@@ -43,18 +40,21 @@ def separation(known: Facts, figures: Figures) -> str:
             "decided, with more it is open."
         ),
         _measured(known),
-        _agreement_figure(known, figures),
+        agreement_figure(first, figures, "agreement"),
+        _tree_figure(first, figures),
+        "<h3>Which number to believe</h3>" if known.pairs else "",
+        criteria(known),
         _pair_figure(known, figures),
-        _pair_table(known),
+        _confusion_figure(known, figures),
         "<h3>What the spectrum says</h3>",
-        _spectrum(known, figures),
+        spectrum(known, figures),
     )
 
 
 def _measured(known: Facts) -> str:
     reached = known.reached
     if not known.pairs:
-        return _left_out(known)
+        return ""
     if not reached:
         return paragraph("No pair reaches this level in the range of noise searched.")
     said = lambda pairs: ", ".join(
@@ -67,12 +67,13 @@ def _measured(known: Facts) -> str:
     )
 
 
-def _agreement_figure(known: Facts, figures: Figures) -> str:
-    agreement = known.diagnosis.agreement
-    if agreement is None or "agreement" not in figures:
+def agreement_figure(feature: FeatureTimes, figures: Figures, name: str) -> str:
+    """Clone agreement of one label column; nothing where it is not drawn."""
+    agreement = feature.agreement
+    if agreement is None or name not in figures:
         return ""
     crossing = agreement.crossing.to_json()
-    count, start = len(known.diagnosis.classes), float(agreement.phi[0])
+    count, start = len(feature.classes), float(agreement.phi[0])
     where = f"it crosses {agreement.level:g} at {reading(crossing)}"
     dot = f"with a dot and its 95 % interval where {where}"
     if not crossing["found"]:
@@ -84,8 +85,8 @@ def _agreement_figure(known: Facts, figures: Figures) -> str:
     if count == 2:
         chance = f"Chance is {agreement.chance:.2g} in blue and 0.5 in grey."
     return figure(
-        figures["agreement"],
-        "agreement",
+        figures[name],
+        name,
         f"Clone agreement phi against OU time: {start:.2g} at the least noise, going "
         f"to chance ({agreement.chance:.2g}) at full noise. Over all {count} classes: "
         f"{where}; thin curves show each pair of classes.",
@@ -109,124 +110,51 @@ def _pair_figure(known: Facts, figures: Figures) -> str:
         figures["pair_times"],
         "pair-times",
         f"Matrix of separation times of {len(pairs)} pairs of classes: {ends}. The "
-        f"table of pairs holds every number.",
+        f"tables of pairs hold every number.",
         "Separation time t<sub>φ</sub> of each pair; a dash where it is not reached. "
         "Light: told apart while there is much noise. Dark: late.",
     )
 
 
-def _left_out(known: Facts) -> str:
-    """Pairs of rare classes are missing, and it is said."""
-    if not known.left_out:
+def _tree_figure(feature: FeatureTimes, figures: Figures) -> str:
+    if feature.tree is None or "merge_tree" not in figures:
         return ""
-    return paragraph(
-        f"Pairs not measured, for want of draws of the rarer class: {known.left_out}. "
-        f"More replicas bring them in.",
-        kind="soft",
+    words = tree_words(feature.tree, feature.classes)
+    return figure(
+        figures["merge_tree"],
+        "merge-tree",
+        f"Tree of {len(feature.classes)} classes against OU time. {words}",
+        "Which classes are one at which noise: read leftwards, generation decides "
+        "between the branches. Groups merge where their φ at equal weights falls to "
+        "0.775, the own point left out; bars are 95 % intervals.",
     )
 
 
-def _pair_table(known: Facts) -> str:
-    if not known.pairs:
+def _confusion_figure(known: Facts, figures: Figures) -> str:
+    """Where samples end that are noised and taken back, at the key times."""
+    first = known.diagnosis.features[0]
+    if first.confusion is None or "confusion" not in figures:
         return ""
-    clocks, times = list(CLOCKS)[1:], known.numbers["clocks"]
-    others = [CLOCKS[clock] for clock in clocks]
-    head = ["Pair", "t<sub>φ</sub>, OU time<br>(95 % interval)", "cos²", *others]
-
-    def row(pair: Pair) -> list[str]:
-        converted = [reading(times[clock][pair.key], clock) for clock in clocks]
-        mark = "" if pair.is_dated_by_spectrum else " *"
-        cos2 = f"{pair.overlap:.3f}{mark}"
-        return [
-            escape(pair.name),
-            f'{reading(pair.time)}<br><span class="soft">{interval(pair.time)}</span>',
-            cos2,
-            *converted,
-        ]
-
-    caption = "Separation of every pair, first from noise at the top"
-    body = table(caption, head, map(row, known.pairs), "wide pairs")
-    body += paragraph(
-        "cos²: the part of the squared class difference along the first principal "
-        "direction. * Under one half: the spectrum does not date this split.",
-        kind="soft",
-    )
-    body += _left_out(known)
-    if len(known.pairs) <= MOST_PAIRS:
-        return body
-    return folded(f"All {len(known.pairs)} pairs, on every clock", body)
-
-
-def _spectrum(known: Facts, figures: Figures) -> str:
-    d, numbers = known.diagnosis, known.numbers
-    top = with_error(float(d.t_S.top_eigenvalue), float(d.spectrum.stderr))
-    between = numbers["between_class_eigenvalue"]
-    labelled = len(d.classes) > 1
-    note = (
-        f"Λ = {top} is the largest eigenvalue of the covariance. "
-        f"{CONVENTIONS['spectrum_plus_one']}, where signal equals noise along that "
-        f"direction, exists for all data; {CONVENTIONS['spectrum']} needs Λ &gt; 1."
-    )
-    if labelled:
-        note += (
-            f" B = {between:.4g} is the largest eigenvalue between classes, W the "
-            f"covariance within them, u the direction of B; these three need B (2B, "
-            f"B + 1 − uᵀWu) above 1."
+    noise, matrix, names = first.confusion.noise, first.confusion.matrix, first.classes
+    said = []
+    for title, time in key_times(known.diagnosis).items():
+        nearest = int(np.argmin(np.abs(noise - time)))
+        cells = matrix[nearest]
+        # A class of which nothing was drawn has no row.
+        kept = np.diagonal(cells)[~np.isnan(np.diagonal(cells))]
+        others = np.nan_to_num(np.where(np.eye(len(cells)), 0, cells))
+        i, j = np.unravel_index(np.argmax(others), others.shape)
+        said.append(
+            f"at {title} (t = {noise[nearest]:.3g}) {kept.min():.0%} to "
+            f"{kept.max():.0%} keep their class, and the likeliest change is "
+            f"{names[i]} to {names[j]} ({others[i, j]:.0%})"
         )
-    rows = []
-    for key, formula in CONVENTIONS.items():
-        needs_classes = key in ("mean", "curvature", "potential")
-        if needs_classes and not labelled:
-            rows.append([f"{formula} ({key})", "needs classes"])
-            continue
-        rows.append([f"{formula} ({key})", reading(numbers["t_S"][key])])
-    head = ["Convention", "t<sub>S</sub>, OU time"]
-    unit01 = numbers["t_S_unit01"]
-    if unit01 is not None:
-        head.append("with pixels in [0, 1]")
-        for row, key in zip(rows, CONVENTIONS, strict=True):
-            row.append(reading(unit01[key]) if row[1] != "needs classes" else "")
-    parts = [
-        paragraph(note),
-        table("Speciation time by every convention in use", head, rows),
-        _dated(known),
-    ]
-    if "spectrum" in figures:
-        values = ", ".join(f"{value:.3g}" for value in numbers["eigenvalues"])
-        parts.append(
-            figure(
-                figures["spectrum"],
-                "spectrum",
-                f"Leading eigenvalues of the covariance, largest first: {values}.",
-                "Leading eigenvalues (left axis) and the OU time at which each "
-                "direction rises out of the noise (right axis).",
-            )
-        )
-    return "\n".join(filter(None, parts))
-
-
-def _dated(known: Facts) -> str:
-    """Which number to believe, pair by pair."""
-    pairs, lost = known.pairs, known.not_dated
-    if not pairs:
-        return ""
-    if not lost:
-        return paragraph(
-            "The first principal direction is mostly the difference of the classes "
-            f"(cos² = {min(pair.overlap for pair in pairs):.2f} or more), so that "
-            "t<sub>S</sub> and t<sub>φ</sub> speak of the same split."
-        )
-    if len(pairs) == 1:
-        return paragraph(
-            f"The first principal direction has cos² = {pairs[0].overlap:.2g} with the "
-            "difference of the two classes: t<sub>S</sub> dates another feature of the "
-            "data, and t<sub>φ</sub> is the time to believe."
-        )
-    least = min(lost, key=lambda pair: pair.overlap)
-    most = max(pairs, key=lambda pair: pair.overlap)
-    return paragraph(
-        f"The first principal direction overlaps least with {escape(least)} (cos² = "
-        f"{least.overlap:.2g}) and most with {escape(most)} ({most.overlap:.2g}). "
-        f"Where cos² is under one half, t<sub>S</sub> dates another feature of the "
-        f"data, and t<sub>φ</sub> is the time to believe."
+    words = subscripts(escape("; ".join(said)))
+    return figure(
+        figures["confusion"],
+        "confusion",
+        f"Matrices of the class in which a sample ends, by the class it was noised "
+        f"from: {'; '.join(said)}.",
+        f"A<sub>ij</sub>(t): a sample of class i (row) noised to t and taken back ends "
+        f"in class j (column): {words}.",
     )

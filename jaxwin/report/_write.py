@@ -5,28 +5,21 @@ from typing import TYPE_CHECKING
 
 from jaxwin._files import PathLike, atomic_folder, atomic_write
 from jaxwin.io import save, write_json
-from jaxwin.plots import agreement, collapse, pair_times, spectrum, to_png, to_svg
+from jaxwin.plots import to_png, to_svg
 from jaxwin.report._diagnose import Diagnosis
+from jaxwin.report._figures import figures
 from jaxwin.report._page import page
+from jaxwin.report._schedules import schedule
 from jaxwin.report._summary import summary
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def figures(diagnosis: Diagnosis) -> dict[str, "matplotlib.figure.Figure"]:
-    """The figures of a diagnosis by name; those of classes where there are some."""
-    drawn = {"spectrum": spectrum(diagnosis.spectrum)}
-    if diagnosis.agreement is not None:
-        drawn["agreement"] = agreement(diagnosis.agreement, diagnosis.classes)
-        if diagnosis.agreement.pairs is not None:
-            pairs = diagnosis.agreement.pairs
-            drawn["pair_times"] = pair_times(pairs, diagnosis.classes)
-    return drawn | {"collapse": collapse(diagnosis.collapse)}
-
-
 def write(diagnosis: Diagnosis, folder: PathLike, command: str | None = None) -> None:
-    """Write `index.html`, the figures (PNG, SVG), `results.nc` and `summary.json`.
+    """Write the page, figures (PNG, SVG), results, summary and schedule.
+
+    `index.html`, `figures/`, `results.nc`, `summary.json`, `schedule.json`.
 
     The folder is whole or absent; an older one of ours is replaced.
 
@@ -46,6 +39,7 @@ def write(diagnosis: Diagnosis, folder: PathLike, command: str | None = None) ->
         _write_figures(drawn, place / "figures")
         save(diagnosis, place / "results.nc")
         write_json(place / "summary.json", numbers)
+        write_json(place / "schedule.json", schedule(diagnosis.advice))
         atomic_write(place / "index.html", text.encode("utf-8", "xmlcharrefreplace"))
 
 

@@ -12,4 +12,5 @@ from jaxwin.targets._base import (
 )
 from jaxwin.targets._empirical import Empirical as Empirical
 from jaxwin.targets._gaussian_mixture import GaussianMixture as GaussianMixture
+from jaxwin.targets._point_groups import PointGroups as PointGroups
 from jaxwin.targets._reduction import Reduction as Reduction, reduce as reduce

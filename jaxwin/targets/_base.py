@@ -194,13 +194,23 @@ class AbstractLabelledTarget(AbstractTarget):
         data_key, noise_key = jr.split(key)
         x0, label = self.sample_labelled(data_key)
         z = jr.normal(noise_key, x0.shape, x0.dtype)
+        return label, self.soft_labels_at(x0, z, alphas, sigmas)
+
+    def soft_labels_at(
+        self,
+        x0: Point,
+        z: Point,
+        alphas: Float[Array, " t"],
+        sigmas: Float[Array, " t"],
+    ) -> Float[Array, "t c"]:
+        """Log p(label | alpha x0 + sigma z) at every noise level; any x0, any z."""
 
         def at(level: tuple[Array, Array]) -> Array:
             alpha, sigma = level
             return self.label_log_posterior(alpha * x0 + sigma * z, alpha, sigma)
 
         # A batch of noise levels would evaluate every form of the log-weights.
-        return label, jax.lax.map(at, (alphas, sigmas))
+        return jax.lax.map(at, (alphas, sigmas))
 
 
 def noise_with_a_score(

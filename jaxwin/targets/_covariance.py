@@ -223,6 +223,14 @@ class Full(AbstractCovariance):
         flat = jnp.moveaxis(columns, 0, 1).reshape(columns.shape[1], -1)
         return flat, jnp.zeros((), flat.dtype)
 
+    def turned(
+        self, clean: Float[Array, "k d"], noise: Float[Array, " d"]
+    ) -> tuple[Float[Array, "k d"], Float[Array, "k d"]]:
+        """Vectors of each component, and one for all, in the axes of each Sigma_k."""
+        both = jnp.stack([clean, jnp.broadcast_to(noise, clean.shape)])
+        turned = jnp.einsum("vkd,kdr->vkr", both, self.basis, precision="highest")
+        return turned[0], turned[1]
+
     def _rotate(self, vectors: Array) -> Array:
         return jnp.einsum("kd,kdr->kr", vectors, self.basis, precision="highest")
 

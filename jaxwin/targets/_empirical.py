@@ -1,5 +1,6 @@
 """A data set as a law: point masses, or a Gaussian kernel about every point."""
 
+import dataclasses
 from collections.abc import Callable
 
 import equinox as eqx
@@ -25,6 +26,7 @@ from jaxwin.targets._base import (
     refuse_zero_noise,
 )
 from jaxwin.targets._clusters import Balls, by_tile, clustered
+from jaxwin.targets._label_masses import log_label_masses
 from jaxwin.targets._labels import check_labels, restricted_log_weights
 from jaxwin.targets._noised_points import NoisedPoints
 from jaxwin.targets._own_point import own_partial, own_posterior
@@ -118,8 +120,7 @@ class Empirical(AbstractLabelledTarget):
         )
         bandwidth = jnp.asarray(bandwidth).astype(points.dtype)
         self.bandwidth = non_negative("bandwidth")(bandwidth)
-        apart = jnp.sum((points - self.centre[None]) ** 2, axis=1)
-        self.radius = jnp.sqrt(jax.lax.stop_gradient(apart.max()))
+        self.radius = jax.lax.stop_gradient(_radius(points, self.centre))
         self.num_points = n
         # Point masses need no Gaussian; a traced bandwidth may be positive.
         smooth = not is_concrete(bandwidth) or bool(bandwidth > 0)
@@ -325,6 +326,20 @@ class Empirical(AbstractLabelledTarget):
         )
         return eqx.tree_at(lambda law: law.blocks.log_weights, self, log_weights)
 
+    def with_labels(self, labels: AnyArray) -> "Empirical":
+        """The same points, which are shared, under other labels.
+
+        Raises:
+            ValueError: As at construction.
+        """
+        labels, num_labels = check_labels(labels, self.num_points)
+        shape = self.blocks.labels.shape
+        pad = self.blocks.labels.size - self.num_points
+        laid_out = jnp.pad(labels, (0, pad)).reshape(shape)
+        blocks = eqx.tree_at(lambda blocks: blocks.labels, self.blocks, laid_out)
+        blocks = dataclasses.replace(blocks, num_labels=num_labels)
+        return eqx.tree_at(lambda law: law.blocks, self, blocks)
+
     def moments(self) -> Moments:
         """Mean and covariance (dividing by n); the factor is the centred data."""
         weights = jnp.exp(self.blocks.log_weights.reshape(-1)[: self.num_points])
@@ -372,12 +387,55 @@ class Empirical(AbstractLabelledTarget):
         self, key: Key, alphas: Float[Array, " t"], sigmas: Float[Array, " t"]
     ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
         """A draw's label and log p(label | x) at every level, the own point in."""
+        index, z = self.draw_own(key)
+        others = self.log_label_masses_of_others(index, z, alphas, sigmas)
+        own = self.blocks.log_weights.reshape(-1)[index]
+        label = self.blocks.labels.reshape(-1)[index]
+        own = jnp.where(
+            jnp.arange(self.num_labels, dtype=label.dtype) == label, own, -jnp.inf
+        )
+        return label, jax.nn.log_softmax(jnp.logaddexp(others, own[None]))
+
+    def soft_labels_at(
+        self,
+        x0: Point,
+        z: Point,
+        alphas: Float[Array, " t"],
+        sigmas: Float[Array, " t"],
+    ) -> Float[Array, "t c"]:
+        """Log p(label | alpha x0 + sigma z) at every noise level, in one pass."""
+        variances = jax.vmap(lambda a, s: self._seen(a, s).variance())(alphas, sigmas)
+        b, c = alphas * sigmas / variances, alphas**2 / variances
+        return jax.nn.log_softmax(self._log_label_masses(x0, z, b, c))
+
+    def draw_own(self, key: Key) -> tuple[Int[Array, ""], Point]:
+        """Index of a data point drawn by weight, and the Gaussian that noises it."""
         choice_key, normal_key = jr.split(key)
-        index = self.draw_index(choice_key)
         z = jr.normal(normal_key, (self.dimension,), self.centre.dtype)
-        at_levels = jax.vmap(self._own_posterior, in_axes=(None, None, 0, 0))
-        posterior = at_levels(index, z, alphas, sigmas)
-        return self.blocks.labels.reshape(-1)[index], posterior.label_log_posterior
+        return self.draw_index(choice_key), z
+
+    def log_label_masses_of_others(
+        self,
+        index: Int[Array, ""],
+        z: Point,
+        alphas: Float[Array, " t"],
+        sigmas: Float[Array, " t"],
+    ) -> Float[Array, "t c"]:
+        """Log of each label's weight at a noised data point, its own point left out.
+
+        Relative to a unit weight at the own point, at alpha a_own + sqrt(v) z as in
+        `own_partial`; the products with the data are taken once for all levels.
+        """
+        variances = jax.vmap(lambda a, s: self._seen(a, s).variance())(alphas, sigmas)
+        own = self.blocks.points.reshape(-1, self.dimension)[index]
+        b, c = alphas / jnp.sqrt(variances), alphas**2 / variances
+        return self._log_label_masses(own, z, b, c, index)
+
+    def _log_label_masses(
+        self, y: Point, z: Point, b: Array, c: Array, skip: Int[Array, ""] | int = -1
+    ) -> Float[Array, "t c"]:
+        data = self.blocks, self.centre, self.radius
+        return log_label_masses(*data, y, z, b, c, skip)
 
     def _own_posterior(
         self, index: Int[Array, ""], z: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -418,3 +476,9 @@ class Empirical(AbstractLabelledTarget):
 
         zero = jnp.zeros((x.size, x.size), x.dtype)
         return self._seen(alpha, sigma).spread(x, add, zero)[1]
+
+
+@jax.jit
+def _radius(points: Float[Array, "n d"], centre: Point) -> Float[Array, ""]:
+    """Largest distance to the centre; compiled, so that no copy of the data is made."""
+    return jnp.sqrt(jnp.sum((points - centre[None]) ** 2, axis=1).max())

@@ -287,6 +287,32 @@ class GaussianMixture(AbstractLabelledTarget):
             return log_p[jnp.argsort(self.labels)]
         return segment_logsumexp(log_p, self.labels, self.num_labels)
 
+    def soft_labels_at(
+        self,
+        x0: Point,
+        z: Point,
+        alphas: Float[Array, " t"],
+        sigmas: Float[Array, " t"],
+    ) -> Float[Array, "t c"]:
+        """Log p(label | alpha x0 + sigma z) at every noise level.
+
+        Full covariances turn x0 and z into their axes once, for all levels.
+        """
+        if not isinstance(self.covariance, Full):
+            return super().soft_labels_at(x0, z, alphas, sigmas)
+        clean, noise = self.covariance.turned(x0[None] - self.means, z)
+        eigenvalues = self.covariance.eigenvalues
+
+        def at(alpha: Array, sigma: Array) -> Array:
+            noised = alpha**2 * eigenvalues + channel_variance(sigma)
+            square = (alpha * clean + sigma * noise) ** 2 / noised
+            log_p = self.log_weights - 0.5 * jnp.sum(square + jnp.log(noised), axis=1)
+            return segment_logsumexp(
+                jax.nn.log_softmax(log_p), self.labels, self.num_labels
+            )
+
+        return jax.vmap(at)(alphas, sigmas)
+
     def log_label_prior(self) -> Float[Array, " c"]:
         """Log-probabilities of the classes."""
         return segment_logsumexp(self.log_weights, self.labels, self.num_labels)

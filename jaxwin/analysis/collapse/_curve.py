@@ -1,26 +1,38 @@
 """Collapse onto a data set, measured: when a noised point belongs to its own source."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import ArrayLike, Float, Int
 
-from jaxwin._checks import check_curve
-from jaxwin._typing import Key
-from jaxwin.analysis._crossing import Crossing, read_off
+from jaxwin.analysis._crossing import Crossing, over_fresh_data, read_off, stack
+from jaxwin.analysis._sweep import COARSE, Sweep, sweep
 from jaxwin.analysis.collapse._predicted import gaussian_time
-from jaxwin.execution import run
 from jaxwin.io import field
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck, convert
 from jaxwin.targets import Empirical
 
-# Fewer blocks make no interval of a crossing.
-MIN_BLOCKS = 32
 METHOD = "own-point form of the empirical law at the noise level (no backward run)"
+LOG_2 = float(np.log(2))
+
+
+class FreshCollapse(eqx.Module):
+    """The measured times again, their intervals over fresh data of the same size."""
+
+    t_half: Crossing
+    t_rest: Crossing
+    t_log2: Crossing
+
+
+class CollapseMovement(eqx.Module):
+    """How collapse moves with n: random parts of the data, and the prediction."""
+
+    n: Int[np.ndarray, " size"] = field(("size",), "points")
+    t_half: Crossing = field(("size",), "")
+    t_gauss: Crossing = field(("size",), "")
 
 
 class CollapseCurve(eqx.Module):
@@ -35,7 +47,9 @@ class CollapseCurve(eqx.Module):
         t_log2   d f = log 2
         t_gauss  sum_i log(1 + s^2 lambda_i) / 2 = log n, no sampling
 
-    Intervals are given these data; `t_gauss` has none.
+    E[w_own] is also phi_C = E sum_i p_i(x)^2, the probability that two clones end in
+    one data point. Intervals are given these data; `t_gauss` has none. `fresh` and
+    `movement` are None where there are too few points for them.
     """
 
     t_half: Crossing
@@ -46,6 +60,8 @@ class CollapseCurve(eqx.Module):
     dimension: int = eqx.field(static=True)
     count: int = eqx.field(static=True)
     method: str = eqx.field(static=True)
+    fresh: FreshCollapse | None
+    movement: CollapseMovement | None
     noise: Float[np.ndarray, " noise"] = field(("noise",), "time of the process")
     own_weight: Float[np.ndarray, " noise"] = field(("noise",), "probability")
     own_weight_stderr: Float[np.ndarray, " noise"] = field(("noise",), "probability")
@@ -60,9 +76,6 @@ def curve(
     times: ArrayLike,
     *,
     process: AbstractProcess | None = None,
-    num_replicas: int = 8192,
-    key: Key | None = None,
-    block_size: int = 64,
     **options: Any,
 ) -> CollapseCurve:
     """Measure the collapse of a data set along a clock.
@@ -75,12 +88,8 @@ def curve(
         law: The data set, at least 2 points; a kernel's own centre counts as its point.
         times: Times of `process`, increasing, sigma > 0.
         process: The clock; OU if left out.
-        num_replicas: Noised points.
-        key: Random key; `jax.random.key(0)` if left out.
-        block_size: Replicas at once; the defaults give the 128 blocks that the
-            bootstrap of the times wants.
-        options: Handed on to `execution.run`; `until_stderr` looks at E[w_own], after
-            32 blocks.
+        options: Handed on to `sweep`: `num_replicas`, `key` and options of
+            `execution.run`.
 
     Raises:
         ValueError: A single point; fewer than 4 times, or times not increasing.
@@ -89,50 +98,85 @@ def curve(
         Biroli et al., arXiv:2402.18491, section 3; the own-point form of the excess
         entropy is non-negative sample by sample.
     """
-    # A restricted law keeps the others at weight zero.
-    num_points = int(jnp.sum(law.blocks.log_weights > -jnp.inf))
-    if num_points < 2:
-        raise ValueError(
-            f"`law` has {num_points} point; collapse onto one of several needs 2."
-        )
-    process = OrnsteinUhlenbeck() if process is None else process
-    key = jr.key(0) if key is None else key
-    times = np.asarray(times)
-    check_curve(times, "times")
-    alphas, sigmas = (
-        process.alpha(jnp.asarray(times)),
-        process.sigma(jnp.asarray(times)),
-    )
-    replica = eqx.Partial(_observables, law, alphas, sigmas)
-    fixed = {"watch": lambda result: result[0], "min_blocks": MIN_BLOCKS}
-    estimate = run(replica, num_replicas, key, block_size=block_size, **fixed | options)
-    coordinate = -np.asarray(process.log_snr(jnp.asarray(times)))
-    clock = lambda places: process.time(-places)
-
-    def crossing(row: int, level: float) -> Crossing:
-        blocks = estimate.block_means[:, row]
-        counts = estimate.block_counts
-        return read_off(coordinate, estimate.mean[row], blocks, counts, level, clock)
-
-    own, rest, excess = estimate.mean
-    own_error, rest_error, excess_error = estimate.stderr
+    found = sweep(law, times, process=process, **options)
     eigenvalues, _ = law.moments().leading(law.dimension)
+    return read(found, np.asarray(eigenvalues))
+
+
+def read(found: Sweep, eigenvalues: Float[np.ndarray, " d"]) -> CollapseCurve:
+    """Collapse from a pass over the data and the spectrum of their covariance."""
+    log_rest = found.log_rest()
+    curves = np.stack(
+        [
+            1 / (1 + np.exp(np.minimum(log_rest, 700))),
+            log_rest,
+            np.logaddexp(0, log_rest),
+        ],
+        axis=2,
+    )
+    blocks = curves.mean(axis=1)
+    mean = blocks.mean(axis=0)
+    flat = curves.reshape(-1, *mean.shape)
+    stderr = flat.std(axis=0, ddof=1) / np.sqrt(len(flat))
+    levels = {"t_half": (0, 0.5), "t_rest": (1, 0.0), "t_log2": (2, LOG_2)}
+    at, counts = found.coordinate, found.batches
+    crossings = {
+        name: read_off(at, mean[row], blocks[:, row], counts, level, found.clock)
+        for name, (row, level) in levels.items()
+    }
+    fresh = None
+    if found.left_out is not None:
+        at, coarse = at[::COARSE], mean[:, ::COARSE]
+        own = found.left_out.own
+        fresh = FreshCollapse(
+            **{
+                name: over_fresh_data(at, coarse[row], own[row], level, found.clock)
+                for name, (row, level) in levels.items()
+            }
+        )
+    process, n = found.process, found.num_points
+    predicted = lambda n: _on_clock(gaussian_time(jnp.asarray(eigenvalues), n), process)
+    own_weight, log_rest, excess = mean
     return CollapseCurve(
-        noise=times,
-        own_weight=own,
-        own_weight_stderr=own_error,
-        log_rest=rest,
-        log_rest_stderr=rest_error,
+        noise=found.noise,
+        own_weight=own_weight,
+        own_weight_stderr=stderr[0],
+        log_rest=log_rest,
+        log_rest_stderr=stderr[1],
         excess=excess,
-        excess_stderr=excess_error,
-        t_half=crossing(0, 0.5),
-        t_rest=crossing(1, 0.0),
-        t_log2=crossing(2, float(np.log(2))),
-        t_gauss=_on_clock(gaussian_time(eigenvalues, num_points), process),
-        num_points=num_points,
-        dimension=law.dimension,
-        count=estimate.count,
+        excess_stderr=stderr[2],
+        **crossings,
+        t_gauss=predicted(n),
+        fresh=fresh,
+        movement=_movement(found, crossings["t_half"], predicted),
+        num_points=n,
+        dimension=eigenvalues.size,
+        count=found.count,
         method=METHOD,
+    )
+
+
+def _movement(
+    found: Sweep, whole: Crossing, predicted: Callable[[int], Crossing]
+) -> CollapseMovement | None:
+    if not found.smaller:
+        return None
+    half = [
+        read_off(
+            found.coordinate,
+            own.mean(axis=0),
+            own,
+            found.batches,
+            0.5,
+            found.clock,
+        )
+        for own in found.smaller.values()
+    ]
+    sizes = [*found.smaller, found.num_points]
+    return CollapseMovement(
+        n=np.asarray(sizes),
+        t_half=stack([*half, whole]),
+        t_gauss=stack([predicted(size) for size in sizes]),
     )
 
 
@@ -146,15 +190,3 @@ def _on_clock(crossing: Crossing, process: AbstractProcess) -> Crossing:
     low, high = read(jnp.asarray([0, jnp.inf], crossing.time.dtype))
     none = jnp.full_like(crossing.time, jnp.nan)
     return Crossing(none, none, low, high, found)
-
-
-def _observables(
-    law: Empirical, alphas: Array, sigmas: Array, key: Key, replica: Array
-) -> Float[Array, "3 t"]:
-    """w_own, L and log(1 + e^L) of one noised data point at every level."""
-    choice_key, normal_key = jr.split(jr.fold_in(key, replica))
-    index = law.draw_index(choice_key)
-    z = jr.normal(normal_key, (law.dimension,), law.centre.dtype)
-    at_levels = jax.vmap(law.own_log_ratio, in_axes=(None, None, 0, 0))
-    log_rest = at_levels(index, z, alphas, sigmas)
-    return jnp.stack([jax.nn.sigmoid(-log_rest), log_rest, jax.nn.softplus(log_rest)])

@@ -10,6 +10,7 @@ e^{2t} = 1 + 1 / s^2.
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Float
 
@@ -48,6 +49,17 @@ def gaussian_time(eigenvalues: Float[Array, " d"], num_points: ScalarLike) -> Cr
         0.5 * jnp.sum(jnp.log1p(jnp.exp(log_snr) * spread))
     )
     return _solve(information, eigenvalues, num_points)
+
+
+def gaussian_points(eigenvalues: Float[np.ndarray, " d"], time: float) -> float | None:
+    """The n whose t_gauss is `time`: exp(sum_i log(1 + s^2 lambda_i) / 2).
+
+    None where that is no time, or more than 10^15.
+    """
+    if not time > 0:
+        return None
+    log_n = 0.5 * np.sum(np.log1p(np.clip(eigenvalues, 0, None) / np.expm1(2 * time)))
+    return float(np.exp(log_n)) if log_n < np.log(1e15) else None
 
 
 def two_cluster_time(

@@ -7,10 +7,28 @@ from jaxwin.analysis.speciation._agreement import (
     separation as separation,
     separation_at as separation_at,
 )
+from jaxwin.analysis.speciation._class_agreement import (
+    class_agreement as class_agreement,
+)
 from jaxwin.analysis.speciation._clone_agreement import (
     CloneAgreement as CloneAgreement,
     PairAgreement as PairAgreement,
     clone_agreement as clone_agreement,
+)
+from jaxwin.analysis.speciation._gaussian_classes import (
+    gaussian_classes as gaussian_classes,
+)
+from jaxwin.analysis.speciation._general_times import (
+    GeneralClassTimes as GeneralClassTimes,
+    general_times as general_times,
+)
+from jaxwin.analysis.speciation._merge_tree import (
+    MergeTree as MergeTree,
+    merge_tree as merge_tree,
+)
+from jaxwin.analysis.speciation._principal import (
+    Principal as Principal,
+    principal as principal,
 )
 from jaxwin.analysis.speciation._times import (
     SpeciationTimes as SpeciationTimes,

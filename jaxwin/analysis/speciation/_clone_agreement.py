@@ -28,15 +28,22 @@ class PairAgreement(eqx.Module):
 
     pair: Int[np.ndarray, "p 2"] = field(("pairs", "side"), "label")
     noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
-    phi: Float[np.ndarray, "p t"] = field(("pairs", "noise"), "probability")
-    stderr: Float[np.ndarray, "p t"] = field(("pairs", "noise"), "probability")
+    phi: Float[np.ndarray, "p t"] = field(
+        ("pairs", "noise"), "probability", "null of a class never drawn", nullable=True
+    )
+    stderr: Float[np.ndarray, "p t"] = field(
+        ("pairs", "noise"), "probability", nullable=True
+    )
     crossing: Crossing = field(("pairs",), "")
+    fresh: Crossing | None = field(("pairs",), "", default=None)
 
 
 class CloneAgreement(eqx.Module):
     """Probability phi(t) that two clones branched at noise t end in one class.
 
     phi = E_x sum_c p(c | x)^2: one at no noise, `chance` = sum_c w_c^2 at full noise.
+    The interval of `crossing` is given the law; that of `fresh`, for a data set, is
+    over fresh data of the same size.
     """
 
     crossing: Crossing
@@ -48,6 +55,7 @@ class CloneAgreement(eqx.Module):
     noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
     phi: Float[np.ndarray, " t"] = field(("noise",), "probability")
     stderr: Float[np.ndarray, " t"] = field(("noise",), "probability")
+    fresh: Crossing | None = None
 
 
 def clone_agreement(

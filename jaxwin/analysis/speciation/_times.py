@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxwin._typing import Point
+from jaxwin._typing import Point, ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.io import field
 from jaxwin.targets import (
@@ -78,12 +78,19 @@ def spectrum(law: AbstractTarget, count: int = 10) -> Spectrum:
     return Spectrum(values * unbiased + moments.variance, directions, stderr)
 
 
-def times(law: AbstractTarget | Float[Array, "d d"]) -> SpeciationTimes:
+def times(
+    law: AbstractTarget | Float[Array, "d d"],
+    found: Spectrum | None = None,
+    scale: ScalarLike = 1.0,
+) -> SpeciationTimes:
     """Speciation times of a law, or of a covariance alone (then without classes).
 
     Args:
         law: A target, or the covariance of x0, symmetric. An `Empirical` law divides by
             n - 1 in Lambda and by n between and within classes.
+        found: `spectrum(law)`, if it is at hand; its directions tell d, for a law in
+            coordinates of a subspace.
+        scale: Factor of the data.
 
     Returns:
         Times in OU time (dx = -x dt + sqrt(2) dW).
@@ -93,8 +100,9 @@ def times(law: AbstractTarget | Float[Array, "d d"]) -> SpeciationTimes:
         classes at +-m: B = |m|^2.
     """
     if isinstance(law, AbstractTarget):
-        found = spectrum(law, 1)
-        top, stderr, dimension = found.eigenvalues[0], found.stderr, law.dimension
+        found = spectrum(law, 1) if found is None else found
+        top, stderr = found.eigenvalues[0], found.stderr
+        dimension = found.directions.shape[0]
     else:
         dimension = law.shape[0]
         top = jnp.linalg.eigvalsh(law)[-1]
@@ -103,6 +111,8 @@ def times(law: AbstractTarget | Float[Array, "d d"]) -> SpeciationTimes:
     classes = _Classes(zero, zero, zero, zero)
     if isinstance(law, AbstractLabelledTarget) and law.num_labels > 1:
         classes = _classes(law)
+    square = jnp.asarray(scale, top.dtype) ** 2
+    top, stderr, classes = jax.tree.map(lambda v: square * v, (top, stderr, classes))
     between, width = classes.between, classes.width
     bent = jnp.where(between > 0, between + 1 - width, 0)
     return SpeciationTimes(

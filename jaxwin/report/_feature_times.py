@@ -1,0 +1,123 @@
+"""When the classes of one feature separate, by every criterion."""
+
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxwin.analysis import Sweep, speciation, windows
+from jaxwin.analysis.information import ClassInformation, class_information
+from jaxwin.channels import Gaussian, Observed
+from jaxwin.io import field
+from jaxwin.targets import Empirical
+
+# With more classes the merge tree and the confusion are tables nobody reads.
+MOST_MERGED = 64
+
+
+class FeatureTimes(eqx.Module):
+    """What a pass over the data says of one label column; times are OU times.
+
+    agreement: phi under the data themselves, own points in. gaussian: under a Gaussian
+    for each class. general: where mean and deviation of the log-likelihood ratio are
+    equal. None where there is one class, or too many.
+    """
+
+    t_S: speciation.SpeciationTimes
+    t_S_unit01: speciation.SpeciationTimes | None
+    agreement: speciation.CloneAgreement | None
+    gaussian: speciation.CloneAgreement | None
+    general: speciation.GeneralClassTimes | None
+    confusion: windows.Confusion | None
+    tree: speciation.MergeTree | None
+    information: ClassInformation | None
+    name: str = eqx.field(static=True)
+    classes: tuple[str, ...] = eqx.field(static=True)
+    class_counts: tuple[int, ...] = eqx.field(static=True)
+    class_direction_overlap: Float[Array, "c c m"] = field(
+        ("class", "other_class", "component"),
+        "",
+        "cos^2 of each leading direction with each class difference",
+    )
+
+
+def feature_times(
+    found: Sweep,
+    number: int,
+    law: Empirical,
+    spectrum: speciation.Spectrum,
+    classes: tuple[str, ...],
+    name: str,
+    unit01: float | None,
+    **options: Any,
+) -> FeatureTimes:
+    """Read the times of feature `number` off a pass over the data.
+
+    Args:
+        found: The pass.
+        number: Which of its features.
+        law: The data, labelled by this feature.
+        spectrum: Of the data.
+        classes: Names of the classes.
+        name: Of the feature.
+        unit01: Factor to pixels in [0, 1], where t_S is wanted in them too.
+        options: Handed on to `clone_agreement` of the Gaussian classes.
+    """
+    labels = np.asarray(law.labels)
+    pairs = np.asarray(found.features[number].pairs)
+    some, few = len(classes) > 1, 1 < len(classes) <= MOST_MERGED
+    times = speciation.times(law, spectrum)
+    return FeatureTimes(
+        t_S=times,
+        t_S_unit01=(
+            speciation.times(law, spectrum, unit01) if unit01 is not None else None
+        ),
+        agreement=speciation.class_agreement(found, number) if some else None,
+        gaussian=_gaussian(found, law, pairs, **options) if some else None,
+        general=speciation.general_times(found, number) if len(pairs) else None,
+        confusion=windows.class_confusion(found, number) if few else None,
+        tree=speciation.merge_tree(found, number) if few else None,
+        information=_information(found, number) if some else None,
+        name=name,
+        classes=classes,
+        class_counts=tuple(int(count) for count in np.bincount(labels)),
+        class_direction_overlap=speciation.class_overlap(
+            law, law_directions(law, spectrum)
+        ),
+    )
+
+
+def law_directions(
+    law: Empirical, spectrum: speciation.Spectrum
+) -> Float[np.ndarray, "r m"]:
+    """The leading directions in principal coordinates: the first axes."""
+    count = spectrum.eigenvalues.size
+    return np.eye(law.dimension, count, dtype=law.centre.dtype)
+
+
+def _gaussian(
+    found: Sweep, law: Empirical, pairs: np.ndarray, **options: Any
+) -> speciation.CloneAgreement:
+    classes = speciation.gaussian_classes(
+        np.asarray(law.points), np.asarray(law.labels)
+    )
+    observed = Observed(classes, Gaussian(found.process))
+    return speciation.clone_agreement(observed, found.noise, pairs=pairs, **options)
+
+
+def _information(found: Sweep, number: int) -> ClassInformation:
+    """I(c; x_t), by the entropy of the exact posterior: less noisy than the loss."""
+    feature = found.features[number]
+    masses = np.asarray(feature.log_sum(found.log_masses_with_own()))
+    log_p = masses - np.logaddexp.reduce(masses, axis=-1, keepdims=True)
+    entropy = -np.sum(np.exp(log_p) * log_p, axis=-1)
+    counts = np.asarray(feature.count(found.counts))
+    return class_information(
+        entropy.mean(axis=1),
+        found.batches,
+        found.coordinate,
+        found.noise,
+        np.log(counts / counts.sum()),
+        found.clock,
+    )
