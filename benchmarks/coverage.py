@@ -33,8 +33,8 @@ import jax.random as jr
 import numpy as np
 
 from jaxwin.analysis import Crossing, Feature, collapse, speciation, sweep, unstack
-from jaxwin.analysis._crossing import crossing_place, read_off
-from jaxwin.analysis._sweep import BATCH, Sweep, _batch
+from jaxwin.analysis._crossing import crossing_place, over_fresh_data, read_off
+from jaxwin.analysis._sweep import BATCH, COARSE, Sweep, _batch
 from jaxwin.analysis.speciation._class_agreement import log_odds, pair_blocks
 from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.report import noise_times
@@ -93,8 +93,8 @@ class Case:
 
 CASES = {
     "given_3d": Case(400, 3, (0.5, 0.3, 0.2), 2.0, False, 16, 8192, 1221),
-    "given_8d": Case(1000, 8, (0.6, 0.4), 2.0, False, 16, 8192, 1221),
-    "fresh_3d": Case(400, 3, (0.5, 0.3, 0.2), 2.0, True, 64, 2048, 1000, 4000, 256),
+    "given_8d": Case(1000, 8, (0.6, 0.4), 2.0, False, 12, 8192, 1221),
+    "fresh_3d": Case(400, 3, (0.5, 0.3, 0.2), 2.0, True, 64, 1024, 1000, 4000, 256),
 }
 
 
@@ -141,17 +141,25 @@ def curves(found: Sweep) -> np.ndarray:
     return np.stack([phi, *pairs, *others])
 
 
-def crossings(found: Sweep, fresh: bool) -> list[Crossing]:
-    """The times as the report has them, in the order of `Case.levels`."""
-    found = eqx.tree_at(lambda f: f.smaller, found, {})
+def crossings(found: Sweep) -> list[Crossing]:
+    """The times given these data as the report has them, as in `Case.levels`."""
     agreement = speciation.class_agreement(found)
     collapsed = collapse.read(found, np.ones(1))
-    if fresh:
-        times = agreement.fresh, agreement.pairs.fresh, collapsed.fresh
-    else:
-        times = agreement.crossing, agreement.pairs.crossing, collapsed
-    ends = [getattr(times[2], name) for name in ("t_half", "t_rest", "t_log2")]
-    return [times[0], *unstack(times[1]), *ends]
+    ends = [getattr(collapsed, name) for name in ("t_half", "t_rest", "t_log2")]
+    return [agreement.crossing, *unstack(agreement.pairs.crossing), *ends]
+
+
+def fresh_crossings(case: Case, found: Sweep) -> list[Crossing]:
+    """The times over fresh data, read as the report does, without its bootstraps."""
+    without = found.left_out
+    each = zip(
+        curves(found),
+        (*without.phi, *without.pairs[0], *without.own),
+        case.levels.values(),
+        strict=True,
+    )
+    at, clock = found.coordinate, found.clock
+    return [over_fresh_data(at, *one, clock, stride=COARSE) for one in each]
 
 
 def given(case: Case) -> list[dict]:
@@ -159,7 +167,7 @@ def given(case: Case) -> list[dict]:
     law, total, measured = case.law(1), 0.0, []
     for seed in range(case.replicates):
         found = pass_over(case, law, case.noised // BATCH, jr.key(seed))
-        measured.append(crossings(found, fresh=False))
+        measured.append(crossings(found))
         total = total + curves(found)
     at = found.coordinate
     truths = [
@@ -173,23 +181,11 @@ def given(case: Case) -> list[dict]:
 
 def fresh(case: Case) -> list[dict]:
     """Replicates on data sets of their own."""
-    seeds = 10**6 + np.arange(case.truths)
-    each = []
-    for seed in seeds:
-        found = pass_over(case, case.law(seed), case.few // BATCH, jr.key(seed))
-        each.append(curves(found))
-    each = np.stack(each)
-    truths = [
-        read_off(
-            found.coordinate,
-            each[:, row].mean(axis=0),
-            each[:, row],
-            np.full(len(each), case.few),
-            level,
-            found.clock,
-        )
-        for row, level in enumerate(case.levels.values())
-    ]
+    return rows(case, fresh_replicates(case), *fresh_truths(case))
+
+
+def fresh_replicates(case: Case) -> list[list[Crossing]]:
+    """The times of every data set."""
     measured = []
     for seed in range(1, case.replicates + 1):
         found = sweep(
@@ -199,10 +195,25 @@ def fresh(case: Case) -> list[dict]:
             num_replicas=case.noised,
             key=jr.key(seed),
         )
-        measured.append(crossings(found, fresh=True))
-    return rows(
-        case, measured, [float(t.time) for t in truths], [t.stderr for t in truths]
-    )
+        measured.append(fresh_crossings(case, found))
+    return measured
+
+
+def fresh_truths(case: Case) -> tuple[list[float], list[float]]:
+    """Where the mean curves of further data sets cross, and errors of that."""
+    each = []
+    for seed in 10**6 + np.arange(case.truths):
+        found = pass_over(case, case.law(seed), case.few // BATCH, jr.key(seed))
+        each.append(curves(found))
+    each, counts = np.stack(each), np.full(case.truths, case.few)
+    at, clock = found.coordinate, found.clock
+    truths = [
+        read_off(at, values.mean(axis=0), values, counts, level, clock)
+        for values, level in zip(
+            np.moveaxis(each, 1, 0), case.levels.values(), strict=True
+        )
+    ]
+    return [float(t.time) for t in truths], [float(t.stderr) for t in truths]
 
 
 def rows(case: Case, measured: list, truths: list, errors: list) -> list[dict]:

@@ -55,6 +55,8 @@ class Common:
     """Coarser, in at most a minute on two cores."""
     until_stderr: Annotated[float | None, Arg(metavar="ERROR")] = None
     """Measure until the curves' standard errors are below this."""
+    plan: bool = False
+    """Tell by a short pilot what the run would cost, and stop."""
     resume: bool = False
     """Go on from the finished blocks of a run that was stopped."""
     no_cache: bool = False
@@ -103,7 +105,7 @@ class Report(Common):
         """Diagnose, save the folder, print the table or the summary."""
         from jaxwin._files import check_place
         from jaxwin.execution import remove_runs
-        from jaxwin.report import diagnose, summary, terminal_table, write
+        from jaxwin.report import diagnose, plan, summary, terminal_table, write
 
         self.configure()
         command = _command_line()
@@ -111,21 +113,26 @@ class Report(Common):
         target = check_place(place, "--out")
         blocks = target.with_name(f".{target.name}.blocks")
         data = self._data()
+        options = {
+            "classes": self.classes,
+            "num_points": self.points,
+            "normalize": None if self.normalize == "auto" else self.normalize,
+            "pca": self.pca,
+            "shape": self._shape(),
+            "num_steps": self.steps,
+            "seed": self.seed,
+            "quick": self.quick,
+            "until_stderr": self.until_stderr,
+        }
+        if self.plan:
+            with _stages(self.quiet, self.resume) as stage:
+                cost = plan(data, stage=stage, **options)
+            fields = dataclasses.asdict(cost) | {"reached": cost.reached}
+            _tell(json.dumps(fields, indent=2) if self.json else str(cost))
+            return
         with _stages(self.quiet, self.resume) as stage:
             diagnosis = diagnose(
-                data,
-                classes=self.classes,
-                num_points=self.points,
-                normalize=None if self.normalize == "auto" else self.normalize,
-                pca=self.pca,
-                shape=self._shape(),
-                num_steps=self.steps,
-                seed=self.seed,
-                quick=self.quick,
-                until_stderr=self.until_stderr,
-                folder=blocks,
-                resume=self.resume,
-                stage=stage,
+                data, folder=blocks, resume=self.resume, stage=stage, **options
             )
         try:
             write(diagnosis, place, command=command)
@@ -319,7 +326,7 @@ def _command_line() -> str:
 
 def _last_part(word: str) -> str:
     # Not Path.exists, which raises where a word is too long for a name.
-    return Path(word).name if os.path.exists(word) else word
+    return (Path(word).name or word) if os.path.exists(word) else word
 
 
 def _tell(what: "str | Table") -> None:

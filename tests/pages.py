@@ -78,7 +78,9 @@ def chain(count: int) -> speciation.MergeTree:
     """A tree in which one class after the other joins the first two."""
     first = np.concatenate([[0], np.arange(count, 2 * count - 2)])
     return speciation.MergeTree(
-        first, np.arange(1, count), times_at(np.linspace(0.3, 1.2, count - 1))
+        first[: count - 1],
+        np.arange(1, count),
+        times_at(np.linspace(0.3, 1.2, count - 1)),
     )
 
 

@@ -357,7 +357,7 @@ def test_late_start_keeps_its_promise(law):
     times = np.linspace(0.1, 3, 24)
     found = late_start.misplaced(law, times, num_replicas=8192, level=0.01)
     assert bool(found.start.found)
-    t, num = float(found.start.time), 40_000
+    t, num = float(found.start.high), 40_000
     start, (alpha, sigma) = late_start.start_law(law, t), OU.levels(t)
 
     def label(key):
@@ -370,10 +370,9 @@ def test_late_start_keeps_its_promise(law):
     given = np.bincount(np.asarray(labels), minlength=5) / num
     weights = np.exp(np.asarray(law.log_label_prior()))
     lost = np.abs(given - weights).sum() / 2
-    error = np.sqrt(weights * (1 - weights) / num)
-    assert (
-        lost < 0.01 + 2 * np.sqrt(np.sum(error**2)) / 2 + float(found.floor.max()) / 4
-    )
+    # On average noise adds so much.
+    noise = np.sqrt(weights * (1 - weights) / num).sum() / np.sqrt(2 * np.pi)
+    assert lost < 0.01 + noise
     # And it is not kept for want of misplaced weight: earlier starts break it.
     assert found.misplaced[0] > 0.02
 

@@ -1,6 +1,7 @@
 """The command line: bad input gets one line and exit code 2, and leaves nothing."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -16,6 +17,8 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import xarray
+from faults import count_calls, fail_at, intercept, tree
 
 from jaxwin import cli
 from jaxwin._files import locked
@@ -241,7 +244,7 @@ def test_json_is_all_of_standard_output(finished):
 def test_folder_is_whole(finished):
     folder, *_ = finished
     names = {path.name for path in (folder / "jaxwin-report").iterdir()}
-    files = {"index.html", "results.nc", "summary.json", "jaxwin.json"}
+    files = {"index.html", "results.nc", "summary.json", "schedule.json", "jaxwin.json"}
     assert names == files | {"figures"}
     figures = {path.name for path in (folder / "jaxwin-report/figures").iterdir()}
     assert {"agreement.png", "collapse.svg", "spectrum.png"} <= figures
@@ -249,11 +252,73 @@ def test_folder_is_whole(finished):
 
 
 @pytest.fixture(scope="module")
-def called() -> dict[str, Any]:
-    """The summary of the same diagnosis from Python, in float64."""
+def diagnosed() -> Any:
+    """The same diagnosis from Python, in float64."""
     from jaxwin import report
 
-    return report.summary(report.diagnose(CLUSTERS, LABELS, quick=True, seed=3))
+    return report.diagnose(CLUSTERS, LABELS, quick=True, seed=3)
+
+
+@pytest.fixture(scope="module")
+def called(diagnosed) -> dict[str, Any]:
+    """Its summary."""
+    from jaxwin import report
+
+    return report.summary(diagnosed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC])
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_failed_write_is_one_line_and_leaves_what_was_there(
+    diagnosed, capsys, monkeypatch, code, earlier
+):
+    """At every write, fsync and rename of a report that was computed."""
+    from jaxwin import report
+    from jaxwin.report import _write
+
+    monkeypatch.setattr(report, "diagnose", lambda *args, **options: diagnosed)
+    monkeypatch.setattr(_write, "figures", lambda diagnosis: {})
+    monkeypatch.setattr(_write, "page", lambda *args, **options: "a page")
+    command = ["report", "--quiet", "--json"]
+    if earlier:
+        assert cli.main(command) == 0
+        Path("jaxwin-report/index.html").write_text("earlier")
+    before = tree(Path())
+    total = count_calls(monkeypatch, lambda: cli.main([*command, "--out", "rehearsal"]))
+    assert total > 12
+    shutil.rmtree("rehearsal")
+    capsys.readouterr()
+    for k in range(total):
+        with monkeypatch.context() as patch:
+            intercept(patch, fail_at(k, OSError(code, os.strerror(code))))
+            assert cli.main(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("jaxwin: `--out` is 'jaxwin-report', which cannot be ")
+        assert os.strerror(code) in line
+        assert tree(Path()) == before, k
+
+
+@pytest.mark.slow
+def test_results_open_in_plain_xarray(diagnosed, called, tmp_path):
+    """Curves with units; conventions and provenance in the attributes."""
+    from jaxwin import report
+
+    report.write(diagnosed, tmp_path / "report")
+    with xarray.open_dataset(
+        tmp_path / "report/results.nc", decode_times=False
+    ) as data:
+        phi = data["features.0.agreement.phi"]
+        assert phi.attrs["units"] == "probability"
+        assert data[phi.dims[0]].attrs["units"] == "time of the channel"
+        np.testing.assert_array_equal(phi, diagnosed.agreement.phi)
+        assert data.attrs["normalization"] == "none"
+        assert data.attrs["space"] in ("data", "span")
+        assert json.loads(data.attrs["jaxwin_provenance"])["jaxwin"]
+        half = data["collapse.t_half.time"]
+        assert half.attrs["units"] == "OU time"
+        assert float(half) == called["t_half"]["value"]
+        assert data["features.0.confusion.matrix"].shape == (64, 2, 2)
 
 
 @pytest.mark.slow
@@ -316,7 +381,7 @@ def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch
     def impatient(quiet, resume):
         def stage(name):
             def show(status):
-                if name == "collapse" and status.done > 1000:
+                if name == "late start" and status.done > 1000:
                     raise KeyboardInterrupt
 
             return show
@@ -329,7 +394,8 @@ def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch
         patch.setattr(cli, "_stages", impatient)
         assert cli.main(command) == 130
     parts = sorted(Path(".jaxwin-report.blocks").iterdir())
-    assert [part.name for part in parts] == ["class-agreement", "collapse"]
+    names = ["Gaussian-classes-1", "classes-and-collapse", "late-start"]
+    assert [part.name for part in parts] == names
     assert not Path("jaxwin-report").exists()
     capsys.readouterr()
     assert cli.main([*command, "--resume"]) == 0

@@ -9,7 +9,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 
-from jaxwin.execution import Estimate, run
+from jaxwin.execution import Estimate, next_look, run
 
 KEY = jr.key(11)
 
@@ -219,27 +219,56 @@ def uniform(key, replica):
 UNIFORM = eqx.Partial(uniform)
 
 
-def test_run_stops_where_errors_are_small_after_a_power_of_two():
+# Looks after 2 blocks: one more block, or a fifth more.
+LOOKS = [*range(2, 11), 12, 14, 16, 19, 22, 26, 31, 37, 44, 52, 62, 74, 88, 105, 126]
+
+
+def test_run_stops_at_the_first_look_where_errors_are_small():
     whole = run(UNIFORM, 1024, KEY, block_size=8)
-    errors = {
-        n: run(UNIFORM, 8 * n, KEY, block_size=8).stderr[1][0]
-        for n in (2, 4, 8, 16, 32)
-    }
-    for until in (0.6, 0.3, 0.2):
+    errors = {n: run(UNIFORM, 8 * n, KEY, block_size=8).stderr[1][0] for n in LOOKS}
+    stops = set()
+    for until in (0.6, 0.3, 0.2, 0.12):
         found = run(UNIFORM, 1024, KEY, block_size=8, until_stderr=until)
         first = min(n for n, error in errors.items() if error < until)
         assert found.count == 8 * first
         assert found.stderr[1][0] < until
         start = whole.block_means[1][:first]
         np.testing.assert_array_equal(found.block_means[1], start)
+        stops.add(first)
+    assert len(stops) == 4
+    assert max(stops) > 10
+
+
+@pytest.mark.parametrize("min_blocks", [0, 1, 2, 5, 32, 128])
+def test_looks_are_a_fifth_apart(min_blocks):
+    looks = [n for n in range(1, 2000) if next_look(n, min_blocks) == n]
+    assert looks[0] == max(min_blocks, 1)
+    steps = np.diff(looks)
+    np.testing.assert_array_equal(steps, np.maximum(np.asarray(looks[:-1]) // 5, 1))
+    assert min_blocks != 2 or looks[: len(LOOKS)] == LOOKS
+    later = [next_look(n, min_blocks) for n in range(1000)]
+    assert later == [min(look for look in looks if look >= n) for n in range(1000)]
+
+
+def test_errors_after_stopping_are_true():
+    # Stopped after 2 of the skew replicas, many runs would be wrong by far more.
+    f = eqx.Partial(lambda key, i: jr.exponential(jr.fold_in(key, i)))
+    looked: dict[str, Any] = dict(block_size=1, min_blocks=32, until_stderr=0.125)
+    one = jax.local_devices()[:1]
+    found = [run(f, 512, jr.key(s), devices=one, **looked) for s in range(60)]
+    assert all(e.stderr < 0.125 for e in found)
+    # 64 are needed on average; the rms of 60 is known to 9 %.
+    assert 50 < np.mean([e.count for e in found]) < 80
+    assert np.sqrt(np.mean([(e.mean - 1) ** 2 for e in found])) < 1.3 * 0.125
 
 
 def test_run_watches_what_it_is_told_to():
     looked: dict[str, Any] = dict(block_size=8, until_stderr=0.1)
-    assert run(UNIFORM, 4096, KEY, **looked).count == 1024
+    # (2.9 / 0.1)^2 replicas, and a fifth more at most.
+    assert 8 * 88 <= run(UNIFORM, 4096, KEY, **looked).count <= 8 * 126
     assert run(UNIFORM, 4096, KEY, watch=lambda x: x[0], **looked).count == 16
     late = run(UNIFORM, 4096, KEY, watch=lambda x: x[0], min_blocks=9, **looked)
-    assert late.count == 128
+    assert late.count == 72
     # Never reached: all replicas.
     assert run(UNIFORM, 50, KEY, block_size=8, until_stderr=1e-9).count == 50
 

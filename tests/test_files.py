@@ -1,5 +1,4 @@
 import errno
-import itertools
 import json
 import os
 import shutil
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faults import CALLS, count_calls, fail_at, intercept, tree
 
 from jaxwin import _files
 from jaxwin._checks import BadInput
@@ -23,52 +23,12 @@ from jaxwin._files import (
     sha256,
 )
 
-CALLS = ("write", "fsync", "rename", "replace")
-
-
-def tree(folder: Path) -> dict[str, bytes | None]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
-        for p in sorted(folder.rglob("*"))
-    }
-
 
 def make(place: Path, text: str) -> None:
     with atomic_folder(place, {"text": text}) as folder:
         (folder / "figures").mkdir()
         (folder / "figures" / "a.txt").write_text(text)
         (folder / "b.txt").write_text(text)
-
-
-def intercept(monkeypatch, hook, names=CALLS):
-    """Call `hook(i)` before the i-th of the named functions of `os`."""
-    counter = itertools.count()
-
-    def watched(real):
-        def call(*args, **kwargs):
-            hook(next(counter))
-            return real(*args, **kwargs)
-
-        return call
-
-    for name in names:
-        monkeypatch.setattr(_files.os, name, watched(getattr(os, name)))
-    return counter
-
-
-def fail_at(k, error):
-    def hook(i):
-        if i == k:
-            raise error
-
-    return hook
-
-
-def count_calls(monkeypatch, action) -> int:
-    with monkeypatch.context() as patch:
-        counter = intercept(patch, lambda i: None)
-        action()
-        return next(counter)
 
 
 def one_line(caught) -> str:

@@ -84,17 +84,19 @@ def test_curve_and_start_of_two_clusters(dimension, p):
 
 def test_equal_classes_never_lose_weight():
     found = late_start.misplaced(
-        two_clusters(0.5, 3, 0.1), np.linspace(0.05, 3, 12), num_replicas=8192
+        two_clusters(0.5, 2, 0.1), np.linspace(0.05, 3, 12), num_replicas=8192
     )
     assert found.always
     assert not bool(found.start.found)
+    assert to_dataset(found)["weight"].dims == ("noise", "class")
+    assert to_json(found)["always"] is True
     # The posterior is a step of one coordinate here: nothing but noise is seen.
     assert np.all(found.misplaced < 4 * found.stderr)
     assert found.misplaced[-1] < 1e-4
 
 
 def test_kept_nowhere():
-    times = np.linspace(0.05, 0.3, 8)
+    times = np.linspace(0.05, 0.3, 12)
     found = late_start.misplaced(two_clusters(0.75, 2, 0.02, 2.0), times)
     assert found.misplaced.min() > 0.01
     assert not found.always
@@ -107,7 +109,7 @@ def test_no_start_where_the_noisy_end_misplaces():
     exact = np.array([abs(quadrature(0.9, t, 0.02, 2.0) - 0.9) for t in times])
     assert exact.min() < 0.002
     assert exact[-1] > 0.007
-    law = two_clusters(0.9, 1, 0.02, 2.0)
+    law = two_clusters(0.9, 2, 0.02, 2.0)
     found = late_start.misplaced(law, times, level=0.004, num_replicas=2**15)
     assert not bool(found.start.found)
     assert not found.always
@@ -127,7 +129,7 @@ def test_weights_of_a_data_set_are_those_of_its_start_law(points):
     law = Empirical(*points)
     times = np.array([0.5, 1.0, 1.5, 2.0])
     found = late_start.misplaced(law, times, num_replicas=8192, key=jr.key(2))
-    for i, t in enumerate(times):
+    for i, t in enumerate(times[:2]):
         start = late_start.start_law(law, t)
         draws = jax.vmap(start)(jr.split(jr.key(i + 7), 8192))
         alpha, sigma = OU.levels(t)
@@ -184,18 +186,18 @@ def test_draws_have_the_moments(points):
 
 
 def test_errors_are_honest_and_fits_bring_no_bias():
-    # 60 short runs, where a fit on the own block would bias by more than the error.
+    # 40 short runs, where a fit on the own block would bias by more than the error.
     p, t = 0.8, 0.5
     law, times = two_clusters(p, 1, 0.02, 2.0), np.array([t, 1.0, 1.2, 1.4])
     runs = [
         late_start.misplaced(law, times, num_replicas=256, block_size=16, key=jr.key(k))
-        for k in range(60)
+        for k in range(40)
     ]
     weights = np.array([run.weight[:, 0] for run in runs])
     errors = np.array([run.stderr for run in runs])
     expected = np.array([quadrature(p, time, 0.02, 2.0) for time in times])
     spread = weights.std(axis=0, ddof=1)
-    assert np.all(np.abs(weights.mean(axis=0) - expected) < 4 * spread / np.sqrt(60))
+    assert np.all(np.abs(weights.mean(axis=0) - expected) < 4 * spread / np.sqrt(40))
     np.testing.assert_allclose(np.sqrt(np.mean(errors**2, axis=0)), spread, rtol=0.3)
 
 
@@ -209,7 +211,7 @@ def test_noise_alone_shows_the_floor():
     times = np.array([0.002, 0.004, 0.006, 0.008])
     runs = [
         late_start.misplaced(law, times, num_replicas=256, block_size=16, key=jr.key(k))
-        for k in range(30)
+        for k in range(12)
     ]
     seen = np.mean([run.misplaced for run in runs])
     floor = np.mean([run.floor for run in runs])
@@ -247,14 +249,6 @@ def test_start_law_is_the_noised_gaussian(points):
     np.testing.assert_allclose(start.mean, alpha * moments.mean, atol=1e-14)
     expected = alpha**2 * moments.covariance() + sigma**2 * np.eye(9)
     np.testing.assert_allclose(start.covariance, expected, atol=1e-13)
-
-
-def test_result_is_written():
-    found = late_start.misplaced(
-        two_clusters(0.8, 2, 0.1), np.array([0.1, 0.5, 1.0, 2.0]), num_replicas=256
-    )
-    assert to_dataset(found)["weight"].dims == ("noise", "class")
-    assert to_json(found)["always"] is found.always
 
 
 def test_falling_times_are_refused():

@@ -154,7 +154,8 @@ SOME = "EM", "DDIM 0.5", "DPM++ 2M", "UniPC 3", "exact"
 def named(names, few=()):
     """Cases by name; those not among `few` are slow, where `few` are given."""
     cases = {name: STEPS[name] for name in names}
-    return pytest.mark.parametrize("case", some_values(cases, set(few) & cases.keys() or cases))
+    fast = set(few) & cases.keys() or cases
+    return pytest.mark.parametrize("case", some_values(cases, fast))
 
 
 flows = [n for n, c in STEPS.items() if c.order and not c.step.draws]

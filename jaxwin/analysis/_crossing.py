@@ -87,7 +87,8 @@ def read_off(
     """Where a measured curve crosses a level, by a bootstrap of whole curves.
 
     Blocks are resampled with replacement, the curve of each resample is read off by
-    local cubic interpolation, and the interval is the central 95 % of these times.
+    local cubic interpolation, and the interval is the central 95 % of these times,
+    widened from infinitely many blocks to so many.
     Errors along a curve are correlated; whole curves are resampled for that reason. The
     interval holds fixed what all blocks share: given these data.
 
@@ -127,54 +128,74 @@ def read_off(
         low, high = read(coordinate[[0, -1]])
         return _crossing(np.nan, np.nan, low, high, False)
     places = _cross(coordinate, curves, level)
+    # Resamples scatter by too little, as a variance that divides by the number of
+    # blocks, and quantiles are those of Gaussians, not Student's for so many blocks.
+    short = np.sqrt(blocks / (blocks - 1))
+    wider = short * scipy.stats.t.ppf(0.975, blocks - 1) / scipy.stats.norm.ppf(0.975)
     # Quantiles of places: on every clock the interval is then the same one.
-    low, high = np.nanquantile(places, [0.025, 0.975])
+    low, high = place + wider * (np.nanquantile(places, [0.025, 0.975]) - place)
     # One reading, of a fixed shape: the clock is compiled once.
     time, low, high, *times = read(np.append([place, low, high], places))
-    return _crossing(time, float(np.nanstd(times)), low, high, True)
+    return _crossing(time, short * float(np.nanstd(times)), low, high, True)
 
 
 def over_fresh_data(
     coordinate: Float[np.ndarray, " t"],
     mean: Float[np.ndarray, " t"],
-    left_out: Float[np.ndarray, "groups t"],
+    left_out: Float[np.ndarray, "groups s"],
     level: float,
     clock: Callable[[Array], ArrayLike],
+    stride: int = 1,
 ) -> Crossing:
     """Where a curve crosses, with the interval over fresh data of the same size.
 
-    The jackknife over groups: with x_g the crossing of the curve of the data without
-    group g, to first order in its difference to the whole,
+    The jackknife over groups: with f_g the curve of the data without group g,
 
-        stderr^2 = (G - 1) / G sum_g (x_g - mean x)^2,
+        stderr^2 = (G - 1) / G sum_g (f_g - mean f)^2
 
-    and 95 % are Student's t with G - 1 degrees of freedom. A group takes its noised
-    points along, so that their noise is in it.
+    at every place, and 95 % are Student's t with G - 1 degrees of freedom. The interval
+    holds the places at which the level lies within that band of the curve: slopes and
+    errors may change along it. The error of the time is that of the curve over its
+    slope. Where a curve depends on few neighbours, as E[L] does, the jackknife errs on
+    the large side (Efron and Stein). A group takes its noised points along, so that
+    their noise is in it.
 
     Args:
-        coordinate: As in `read_off`, finite.
+        coordinate: As in `read_off`.
         mean: The curve of all data.
-        left_out: The curves without a group each.
+        left_out: The curves without a group each, at every `stride`-th place: what they
+            differ by is smooth.
         level: What is crossed.
         clock: Increasing map from the coordinate to time.
+        stride: See `left_out`.
 
     References:
         Efron and Stein, The jackknife estimate of variance, Ann. Stat. 9 (1981) 586.
     """
+    apart, inside = left_out - mean[None, ::stride], np.isfinite(coordinate)
+    apart, coarse = apart[:, inside[::stride]], coordinate[::stride][inside[::stride]]
+    coordinate, mean = coordinate[inside], mean[inside]
     read = lambda places: np.asarray(clock(jnp.asarray(places)), np.float64)
     place = _cross(coordinate, mean[None], level)[0]
     if np.isnan(place):
         low, high = read(coordinate[[0, -1]])
         return _crossing(np.nan, np.nan, low, high, False)
-    at = lambda curves: np.array([np.interp(place, coordinate, c) for c in curves])
+    groups = len(left_out)
+    square = np.sum((apart - apart.mean(axis=0)) ** 2, axis=0)
+    error = np.interp(coordinate, coarse, np.sqrt((groups - 1) / groups * square))
     step = 0.5 * np.min(np.diff(coordinate))
     ahead, behind = np.interp([place + step, place - step], coordinate, mean)
-    moved = -at(left_out - mean[None]) * 2 * step / (ahead - behind)
-    groups = len(left_out)
-    error = np.sqrt((groups - 1) / groups * np.sum((moved - moved.mean()) ** 2))
-    half = scipy.stats.t.ppf(0.975, groups - 1) * error
+    moved = np.interp(place, coordinate, error) * 2 * step / abs(ahead - behind)
+    band = scipy.stats.t.ppf(0.975, groups - 1) * error
+    lower, upper = _cross(coordinate, np.stack([mean - band, mean + band]), level)
+    low, high = (upper, lower) if mean[-1] > level else (lower, upper)
+    # Where an edge stays on one side, all that was searched on that side is possible.
+    low = low if low <= place else coordinate[0]
+    high = high if high >= place else coordinate[-1]
+    if not np.isfinite(moved):
+        low = high = np.nan
     time, low, high, up, down = read(
-        place + np.array([0, -half, half, error / 2, -error / 2])
+        np.array([place, low, high, place + moved / 2, place - moved / 2])
     )
     return _crossing(time, float(up - down), low, high, True)
 

@@ -27,6 +27,10 @@ class Feature(eqx.Module):
         """Every label a class, without pairs."""
         return cls(tuple(range(num_labels)), np.zeros((0, 2), np.int32))
 
+    def alone(self) -> "Feature":
+        """The feature without its pairs."""
+        return Feature(self.of_label, self.pairs[:0])
+
     @property
     def num_classes(self) -> int:
         """Number of classes."""

@@ -37,8 +37,12 @@ LEAST = 10
 PARTS = (1, 2, 5, 10)
 # Differences to curves without a group are smooth: every fourth level will do.
 COARSE = 4
+# Fewer noises make no crossing, nor differences that can be interpolated.
+LEAST_NOISES = 4
 # Log-weight of nothing: a run stops at infinities, and squares must stay in range.
 LOWEST = -1e37
+# More pairs would fill the memory: they have no errors over fresh data.
+MOST_PAIRS = 200
 # Fewer batches make no interval of a crossing.
 MIN_BATCHES = 32
 
@@ -47,7 +51,7 @@ class LeftOut(NamedTuple):
     """Curves of the data without one group each, at every `COARSE`-th level.
 
     own: (3, G, t), rows E[w_own], E[L], E[log(1 + e^L)]. phi: one (G, t) a feature.
-    pairs: one (p, G, t) a feature.
+    pairs: one (p, G, t) a feature, empty where there are more than `MOST_PAIRS`.
     """
 
     own: Float[np.ndarray, "3 g t"]
@@ -83,7 +87,8 @@ class Sweep(eqx.Module):
     noise: times of `process`; `coordinate` minus the log-SNR there. label: joint label
     of each noised point. others: log of the weight of each label, the own point left
     out and of weight one. counts: data points of each label. left_out, smaller: see
-    `LeftOut`, and the own weights among fewer points; None where there are too few.
+    `LeftOut`, and the own weights among fewer points; None, or empty, where points or
+    noises are too few.
     """
 
     process: AbstractProcess
@@ -195,7 +200,8 @@ def sweep(
     num_groups = GROUPS if law.num_points >= LEAST * GROUPS else 1
     groups = PointGroups(law, num_groups, seed)
     alphas, sigmas = process.levels(jnp.asarray(noise), law.centre.dtype)
-    batch = eqx.Partial(_batch, groups, features, alphas, sigmas)
+    watched = tuple(f if len(f.pairs) <= MOST_PAIRS else f.alone() for f in features)
+    batch = eqx.Partial(_batch, groups, watched, alphas, sigmas)
     fixed = {"watch": lambda result: result["watched"], "min_blocks": MIN_BATCHES}
     if options.get("progress") is not None:
         options["progress"] = _in_points(options["progress"])
@@ -205,8 +211,10 @@ def sweep(
     kept = estimate.block_means["kept"]
     averages = estimate.mean["averages"]
     left_out, smaller = None, {}
+    coordinate = -np.asarray(process.log_snr(jnp.asarray(noise)))
     if num_groups > 1:
-        left_out = _left_out(averages, features)
+        if np.isfinite(coordinate[::COARSE]).sum() >= LEAST_NOISES:
+            left_out = _left_out(averages)
         own = estimate.block_means["averages"]["smaller"]
         sizes = [round(law.num_points * part / num_groups) for part in PARTS]
         smaller = {size: own[:, i] for i, size in enumerate(sizes)}
@@ -214,7 +222,7 @@ def sweep(
         process=process,
         features=features,
         noise=noise,
-        coordinate=-np.asarray(process.log_snr(jnp.asarray(noise))),
+        coordinate=coordinate,
         label=kept["label"].astype(np.int64),
         others=kept["others"],
         counts=counts,
@@ -285,8 +293,8 @@ def _with_own(others: Float[Array, "*t c"], label: Array) -> Float[Array, "*t c"
 def _smaller(by_group: Float[Array, "g t c"], group: Array) -> Float[Array, "p t"]:
     """Own weight among `PARTS` consecutive groups, the own group first."""
     rest = jnp.roll(jax.nn.logsumexp(by_group, axis=2), -group, axis=0)
-    total = jax.lax.associative_scan(jnp.logaddexp, rest)
-    return jax.nn.sigmoid(-total[np.asarray(PARTS) - 1])
+    total = [jax.nn.logsumexp(rest[:part], axis=0) for part in PARTS]
+    return jax.nn.sigmoid(-jnp.stack(total))
 
 
 def _without_a_group(
@@ -322,7 +330,7 @@ def _without_a_group(
     return found
 
 
-def _left_out(averages: PyTree[np.ndarray], features: tuple[Feature, ...]) -> LeftOut:
+def _left_out(averages: PyTree[np.ndarray]) -> LeftOut:
     share = averages["present"][:, None]
     pairs = []
     for purity, side in zip(averages["pairs"], averages["sides"], strict=True):

@@ -9,5 +9,5 @@ from jaxwin.execution._info import (
     info as info,
 )
 from jaxwin.execution._progress import Progress as Progress, Status as Status
-from jaxwin.execution._run import run as run
+from jaxwin.execution._run import next_look as next_look, run as run
 from jaxwin.execution._runs import RunState as RunState, runs as runs

@@ -9,6 +9,7 @@ from jaxwin.report._diagnose import (
 )
 from jaxwin.report._feature_times import FeatureTimes as FeatureTimes
 from jaxwin.report._page import page as page
+from jaxwin.report._plan import Plan as Plan, plan as plan
 from jaxwin.report._prepare import noise_times as noise_times
 from jaxwin.report._summary import summary as summary
 from jaxwin.report._table import terminal_table as terminal_table

@@ -1,6 +1,7 @@
 """What to do with a diagnosis: where to start, where to guide, where to step."""
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -16,8 +17,10 @@ STEPS = 20
 class Advice(eqx.Module):
     """Late start, guidance interval and time grid, each with the rule behind it.
 
-    Without labels there is a grid alone. `guidance_low` and `guidance_high` are the
-    clean and the noisy end of the interval.
+    Without labels there is a grid alone. `late_start` is the upper end of the interval
+    of the measured crossing, its `time` that end, so that the promise is kept with
+    97.5 % confidence. `guidance_low` and `guidance_high` are the clean and the noisy
+    end of the interval.
     """
 
     late_start: Crossing | None
@@ -65,7 +68,7 @@ def advise(
     # Minus the log-SNR, log(e^{2t} - 1).
     coordinate = 2 * noise + np.log(-np.expm1(-2 * noise))
     return Advice(
-        late_start=None if late_start is None else late_start.start,
+        late_start=None if late_start is None else _safe(late_start.start),
         guidance_low=None if information is None else information.low,
         guidance_high=None if information is None else information.high,
         grid=advised_grid(coordinate, eigenvalues, decided, num_steps),
@@ -73,6 +76,12 @@ def advise(
         guidance_rule=_guidance_rule(information),
         grid_rule=_grid_rule(num_steps, decided is not None),
     )
+
+
+def _safe(start: Crossing) -> Crossing:
+    """The upper end of the interval as the time."""
+    time = jnp.where(start.found, start.high, start.time)
+    return eqx.tree_at(lambda crossing: crossing.time, start, time)
 
 
 def _late_start_rule(late_start: LateStart | None) -> str:
@@ -97,7 +106,8 @@ def _late_start_rule(late_start: LateStart | None) -> str:
     return (
         f"Start here, or at any larger noise, from the Gaussian with the mean and "
         f"covariance of the noised data in place of pure noise: at most {share} of the "
-        f"class weight is then misplaced, and the steps before are saved."
+        f"class weight is then misplaced (the upper end of the 95 % interval of where "
+        f"that holds), and the steps before are saved."
     )
 
 

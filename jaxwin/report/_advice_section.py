@@ -192,7 +192,7 @@ def _code(numbers: Mapping[str, Any]) -> str:
     )
 
 
-def _assign(name: str, values: Sequence[float]) -> str:
+def _assign(name: str, values: Sequence[float | int]) -> str:
     """A list of numbers as a line of Python, wrapped."""
     short = [v if isinstance(v, int) else float(f"{v:.5g}") for v in values]
     return textwrap.fill(f"{name} = {short}", 68, subsequent_indent="    ")

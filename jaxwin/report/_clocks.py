@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxwin.analysis import Crossing
+from jaxwin.analysis import Crossing, unstack
 from jaxwin.processes import (
     EDM,
     AbstractProcess,
@@ -38,8 +38,8 @@ def on_clock(times: Sequence[Crossing], clock: AbstractProcess) -> list[dict]:
     moved = stacked.read_on(lambda time: convert(time, ou, clock)[0])
     reached = stacked.found & convert(stacked.time, ou, clock)[1]
     entries = []
-    for i, inside in enumerate(np.asarray(reached)):
-        entry = jax.tree.map(lambda leaf, i=i: leaf[i], moved).to_json()
+    for crossing, inside in zip(unstack(moved), np.asarray(reached), strict=True):
+        entry = crossing.to_json()
         if not inside:
             entry |= {"value": None, "stderr": None}
         entries.append(entry | {"inside": bool(inside)})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jaxwin.report._diagnose import Diagnosis
-from jaxwin.report._facts import CONVENTIONS, Facts, key_times
+from jaxwin.report._facts import CONVENTIONS, Facts
 from jaxwin.report._html import escape, figure, folded, paragraph, section
 from jaxwin.report._words import FIXED, listed, subscripts
 
@@ -79,9 +79,7 @@ def examples(known: Facts, figures: Mapping[str, "matplotlib.figure.Figure"]) ->
     """Some of the images, clean and noised to the times of this page."""
     if "noised_images" not in figures:
         return ""
-    times = [
-        f"{name} ({time:.3g})" for name, time in key_times(known.diagnosis).items()
-    ]
+    times = [f"{name} ({time:.3g})" for name, time in known.key_times.items()]
     rows = "one row for each class shown" if known.has_classes else "one row each"
     return section(
         "examples",

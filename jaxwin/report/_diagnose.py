@@ -318,7 +318,7 @@ def pair_crossings(
     if pairs is None or crossing is None:
         return {}
     return {
-        pair_key(names[a], names[b]): time
+        pair_key(names[int(a)], names[int(b)]): time
         for (a, b), time in zip(pairs.pair, unstack(crossing), strict=True)
     }
 

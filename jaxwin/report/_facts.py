@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxwin.analysis import Crossing
@@ -59,6 +59,11 @@ class Facts:
         return self.diagnosis.agreement is not None
 
     @functools.cached_property
+    def key_times(self) -> dict[str, float]:
+        """The times of the pictures, by name."""
+        return key_times(self.diagnosis, self.pairs)
+
+    @functools.cached_property
     def schedule(self) -> dict[str, Any]:
         """The advice on the clocks of samplers, as in `schedule.json`."""
         return schedule(self.diagnosis.advice)
@@ -69,7 +74,7 @@ class Facts:
         count = len(self.diagnosis.classes)
         return count * (count - 1) // 2 - len(self.pairs)
 
-    @property
+    @functools.cached_property
     def reached(self) -> list[Pair]:
         """Pairs whose separation was found, in the same order."""
         return [pair for pair in self.pairs if pair.time["found"]]
@@ -151,14 +156,19 @@ def agreement_name(number: int) -> str:
     return "agreement" if number == 1 else f"agreement_{number}"
 
 
-def key_times(diagnosis: Diagnosis) -> dict[str, float]:
-    """Up to three times worth a picture, by name, from little noise to much."""
+def key_times(diagnosis: Diagnosis, pairs: Sequence[Pair]) -> dict[str, float]:
+    """Up to three times worth a picture, by name, from little noise to much.
+
+    Args:
+        diagnosis: Of the data.
+        pairs: `pairs_of(diagnosis)`.
+    """
     found = {"t_half": diagnosis.collapse.t_half}
-    pairs = [pair for pair in pairs_of(diagnosis) if bool(pair.crossing.found)]
-    if len(pairs) == 1:
-        found["t_φ"] = pairs[0].crossing
-    elif pairs:
-        found |= {"last t_φ": pairs[-1].crossing, "first t_φ": pairs[0].crossing}
+    apart = [pair.crossing for pair in pairs if pair.time["found"]]
+    if len(apart) == 1:
+        found["t_φ"] = apart[0]
+    elif apart:
+        found |= {"last t_φ": apart[-1], "first t_φ": apart[0]}
     if len(found) < 3:
         found["t_S"] = diagnosis.t_S.spectrum_plus_one
     times = {name: float(time.time) for name, time in found.items() if bool(time.found)}

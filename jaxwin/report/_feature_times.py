@@ -3,6 +3,7 @@
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -39,6 +40,9 @@ class FeatureTimes(eqx.Module):
         ("class", "other_class", "component"),
         "",
         "cos^2 of each leading direction with each class difference",
+    )
+    between_class_eigenvalues: Float[Array, " b"] = field(
+        ("between",), "data units squared", "of the covariance of the class means"
     )
 
 
@@ -82,18 +86,14 @@ def feature_times(
         name=name,
         classes=classes,
         class_counts=tuple(int(count) for count in np.bincount(labels)),
-        class_direction_overlap=speciation.class_overlap(
-            law, law_directions(law, spectrum)
-        ),
+        class_direction_overlap=speciation.class_overlap(law, _axes(law, spectrum)),
+        between_class_eigenvalues=speciation.between_class_spectrum(law)[0],
     )
 
 
-def law_directions(
-    law: Empirical, spectrum: speciation.Spectrum
-) -> Float[np.ndarray, "r m"]:
+def _axes(law: Empirical, spectrum: speciation.Spectrum) -> Float[Array, "r m"]:
     """The leading directions in principal coordinates: the first axes."""
-    count = spectrum.eigenvalues.size
-    return np.eye(law.dimension, count, dtype=law.centre.dtype)
+    return jnp.eye(law.dimension, spectrum.eigenvalues.size, dtype=law.centre.dtype)
 
 
 def _gaussian(

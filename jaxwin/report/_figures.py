@@ -18,6 +18,7 @@ from jaxwin.plots import (
 from jaxwin.report._diagnose import Diagnosis
 from jaxwin.report._facts import agreement_name, key_times, separations
 from jaxwin.report._feature_times import FeatureTimes
+from jaxwin.report._pairs import pairs_of
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -27,7 +28,7 @@ Figures = dict[str, "matplotlib.figure.Figure"]
 
 def figures(diagnosis: Diagnosis) -> Figures:
     """The figures of a diagnosis by name; those of classes where there are some."""
-    d, times = diagnosis, key_times(diagnosis)
+    d, times = diagnosis, key_times(diagnosis, pairs_of(diagnosis))
     drawn: Figures = {"spectrum": spectrum(d.spectrum)}
     if is_image(d.shape):
         names = [d.classes[label] for label in d.example_labels]

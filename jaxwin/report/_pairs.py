@@ -1,6 +1,7 @@
 """Pairs of classes: when each separates, by every criterion, and which to believe."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -40,7 +41,7 @@ class Pair:
     def __str__(self) -> str:
         return f"{self.first} and {self.second}"
 
-    @property
+    @functools.cached_property
     def time(self) -> Time:
         """When it separates."""
         return self.crossing.to_json()

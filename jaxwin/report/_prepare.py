@@ -162,10 +162,14 @@ def _pairs(labels: Int[np.ndarray, " n"], num_replicas: int) -> Int[np.ndarray, 
 
 
 def _examples(normal: Normalized) -> Float[np.ndarray, "e d"]:
-    """The first point of each of the first classes, or the first points."""
-    if normal.labels is None:
-        return normal.points[:MOST_EXAMPLES].copy()
-    return normal.points[np.unique(normal.labels, return_index=True)[1][:MOST_EXAMPLES]]
+    """The first point of each of the first classes, or the first points; not centred.
+
+    In the units of the data, the mean added again: pictures as people know them.
+    """
+    rows = np.arange(len(normal.points))
+    if normal.labels is not None:
+        rows = np.unique(normal.labels, return_index=True)[1]
+    return normal.points[rows[:MOST_EXAMPLES]] + normal.scale * normal.center
 
 
 def _repeated(points: Float[np.ndarray, "n d"]) -> int:

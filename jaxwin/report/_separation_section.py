@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jaxwin.report._criteria_section import criteria
-from jaxwin.report._facts import Facts, key_times
+from jaxwin.report._facts import Facts
 from jaxwin.report._feature_times import FeatureTimes
 from jaxwin.report._html import escape, figure, paragraph, section
 from jaxwin.report._spectrum_section import spectrum
@@ -137,7 +137,7 @@ def _confusion_figure(known: Facts, figures: Figures) -> str:
         return ""
     noise, matrix, names = first.confusion.noise, first.confusion.matrix, first.classes
     said = []
-    for title, time in key_times(known.diagnosis).items():
+    for title, time in known.key_times.items():
         nearest = int(np.argmin(np.abs(noise - time)))
         cells = matrix[nearest]
         # A class of which nothing was drawn has no row.

@@ -30,7 +30,8 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
     `precision`.
 
     Of the first label column: `t_S`, every convention of `speciation.times` (and
-    `t_S_unit01` for uint8 images); `between_class_eigenvalue`;
+    `t_S_unit01` for uint8 images); `between_class_eigenvalue`, the largest of
+    `between_class_eigenvalues`;
     `class_direction_overlap`, cos^2 of the first principal direction with each class
     difference; `t_phi`, phi = 0.775 by pair of classes, "a | b", a bar inside a name
     after a backslash; `t_phi_all` over all classes; `t_phi_fresh` and `t_phi_all_fresh`
@@ -123,6 +124,9 @@ def _feature(feature: FeatureTimes) -> dict[str, Any]:
         if feature.t_S_unit01 is None
         else _times(feature.t_S_unit01),
         "between_class_eigenvalue": float(feature.t_S.between_class_eigenvalue),
+        "between_class_eigenvalues": np.asarray(
+            feature.between_class_eigenvalues
+        ).tolist(),
         "class_direction_overlap": {
             pair_key(names[a], names[b]): float(overlap[a, b])
             for a in range(len(names))
@@ -160,9 +164,10 @@ def _feature(feature: FeatureTimes) -> dict[str, Any]:
 
 def _empty() -> dict[str, Any]:
     """The keys of a label column, where there is none."""
-    none = dict.fromkeys(
+    none: dict[str, Any] = dict.fromkeys(
         ("t_phi_all", "t_phi_all_fresh", "merge_tree", "class_information")
     )
+    none["between_class_eigenvalues"] = []
     pairs = (
         "class_direction_overlap",
         "t_phi",
@@ -197,7 +202,7 @@ def _merges(tree: speciation.MergeTree, names: tuple[str, ...]) -> list[dict[str
 
 def _advice(advice: Advice) -> dict[str, Any]:
     clocks = schedule(advice)
-    keys = ("late_start", "guidance", "grid")
+    keys = ("late_start", "guidance_interval", "grid")
     return {
         "late_start": None
         if advice.late_start is None
@@ -216,7 +221,7 @@ def _advice(advice: Advice) -> dict[str, Any]:
             "guidance": advice.guidance_rule,
             "grid": advice.grid_rule,
         },
-        "clocks": {key: clocks[key] for key in keys if key in clocks},
+        "clocks": {key: clocks[key] for key in keys},
     }
 
 

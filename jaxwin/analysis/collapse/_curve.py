@@ -126,11 +126,12 @@ def read(found: Sweep, eigenvalues: Float[np.ndarray, " d"]) -> CollapseCurve:
     }
     fresh = None
     if found.left_out is not None:
-        at, coarse = at[::COARSE], mean[:, ::COARSE]
         own = found.left_out.own
         fresh = FreshCollapse(
             **{
-                name: over_fresh_data(at, coarse[row], own[row], level, found.clock)
+                name: over_fresh_data(
+                    at, mean[row], own[row], level, found.clock, COARSE
+                )
                 for name, (row, level) in levels.items()
             }
         )

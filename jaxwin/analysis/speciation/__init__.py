@@ -34,6 +34,7 @@ from jaxwin.analysis.speciation._times import (
     SpeciationTimes as SpeciationTimes,
     Spectrum as Spectrum,
     between_class as between_class,
+    between_class_spectrum as between_class_spectrum,
     class_means as class_means,
     class_overlap as class_overlap,
     spectrum as spectrum,

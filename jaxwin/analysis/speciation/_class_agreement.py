@@ -28,16 +28,15 @@ def class_agreement(
     `crossing`, over fresh data of the same size in `fresh`.
     """
     of = found.features[feature]
-    at, coarse = found.coordinate, found.coordinate[::COARSE]
+    at = found.coordinate
     purity = np.asarray(of.purity(found.log_masses_with_own()))
     blocks = purity.mean(axis=1)
     phi = blocks.mean(axis=0)
     points = purity.reshape(-1, phi.size)
     fresh = None
     if found.left_out is not None:
-        fresh = over_fresh_data(
-            coarse, phi[::COARSE], found.left_out.phi[feature], level, found.clock
-        )
+        without = found.left_out.phi[feature]
+        fresh = over_fresh_data(at, phi, without, level, found.clock, COARSE)
     weights = np.asarray(of.count(found.counts)) / found.num_points
     return CloneAgreement(
         noise=found.noise,
@@ -56,7 +55,6 @@ def class_agreement(
 def _pairs(found: Sweep, feature: int, level: float) -> PairAgreement:
     of, draws = found.features[feature], found.draws(found.features[feature], own=True)
     curves, errors, crossings, fresh = [], [], [], []
-    coarse = found.coordinate[::COARSE]
     for p, (a, b) in enumerate(np.asarray(of.pairs).tolist()):
         phi, blocks = pair_blocks(draws[a], draws[b], log_odds(a, b))
         spread = np.sum((blocks - phi) ** 2, axis=0)
@@ -64,11 +62,9 @@ def _pairs(found: Sweep, feature: int, level: float) -> PairAgreement:
         errors.append(np.sqrt(spread / len(blocks) / (len(blocks) - 1)))
         at, counts = found.coordinate, found.batches
         crossings.append(read_off(at, phi, blocks, counts, level, found.clock))
-        if found.left_out is not None:
+        if found.left_out is not None and len(found.left_out.pairs[feature]):
             without = found.left_out.pairs[feature][p]
-            fresh.append(
-                over_fresh_data(coarse, phi[::COARSE], without, level, found.clock)
-            )
+            fresh.append(over_fresh_data(at, phi, without, level, found.clock, COARSE))
     return PairAgreement(
         pair=np.asarray(of.pairs),
         noise=found.noise,

@@ -28,12 +28,8 @@ class PairAgreement(eqx.Module):
 
     pair: Int[np.ndarray, "p 2"] = field(("pairs", "side"), "label")
     noise: Float[np.ndarray, " t"] = field(("noise",), "time of the channel")
-    phi: Float[np.ndarray, "p t"] = field(
-        ("pairs", "noise"), "probability", "null of a class never drawn", nullable=True
-    )
-    stderr: Float[np.ndarray, "p t"] = field(
-        ("pairs", "noise"), "probability", nullable=True
-    )
+    phi: Float[np.ndarray, "p t"] = field(("pairs", "noise"), "probability")
+    stderr: Float[np.ndarray, "p t"] = field(("pairs", "noise"), "probability")
     crossing: Crossing = field(("pairs",), "")
     fresh: Crossing | None = field(("pairs",), "", default=None)
 

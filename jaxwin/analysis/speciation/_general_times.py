@@ -5,13 +5,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jaxwin.analysis._crossing import Crossing, read_off, stack
-from jaxwin.analysis._sweep import Draws, Sweep
+from jaxwin.analysis._sweep import LEAST_NOISES, Draws, Sweep
 from jaxwin.io import field
 
 # Share of the float type's logarithmic range in which weights are right.
 RANGE = 0.95
-# Noises that a crossing needs.
-LEAST = 4
 
 
 class GeneralClassTimes(eqx.Module):
@@ -51,11 +49,12 @@ def general_times(found: Sweep, feature: int = 0) -> GeneralClassTimes:
 
 
 def _mean_is_deviation(found: Sweep, draws: Draws, a: int, b: int) -> Crossing:
-    start = _first_known(draws.log_likelihood, [a, b])
+    start = _first_known(draws.log_likelihood, [a, b], found.others.dtype)
     log_likelihood = draws.log_likelihood[:, start:]
     gap = log_likelihood[..., a] - log_likelihood[..., b]
     # In units of its largest, which keeps squares in range; the crossing stays.
-    gap = gap / np.abs(gap).max(axis=0)
+    largest = np.abs(gap).max(axis=0)
+    gap = gap / np.where(largest > 0, largest, 1)
     powers = np.stack([gap, gap**2], axis=1)
     counts = draws.counts
     some = counts > 0
@@ -76,17 +75,19 @@ def _mean_is_deviation(found: Sweep, draws: Draws, a: int, b: int) -> Crossing:
     )
 
 
-def _first_known(log_likelihood: Float[np.ndarray, "n t c"], pair: list[int]) -> int:
+def _first_known(
+    log_likelihood: Float[np.ndarray, "n t c"], pair: list[int], dtype: np.dtype
+) -> int:
     """The noise from which on no weight of the pair vanishes beside the largest.
 
-    Weights are summed in units of the largest: far smaller ones are lost, and with them
-    how much smaller they are.
+    Weights are summed in units of the largest, in `dtype`: far smaller ones are lost,
+    and with them how much smaller they are.
     """
-    reach = -RANGE * np.log(np.finfo(log_likelihood.dtype).tiny)
+    reach = -RANGE * np.log(np.finfo(dtype).tiny)
     below = log_likelihood.max(axis=-1) - log_likelihood[..., pair].min(axis=-1)
     lost = np.flatnonzero(np.any(below > reach, axis=0))
     start = lost[-1] + 1 if lost.size else 0
-    return int(min(start, log_likelihood.shape[1] - LEAST))
+    return int(min(start, log_likelihood.shape[1] - LEAST_NOISES))
 
 
 def _never(found: Sweep) -> tuple:

@@ -29,12 +29,13 @@ def merge_tree(found: Sweep, feature: int = 0, level: float = LEVEL) -> MergeTre
     Two groups merge where phi between them, counted at equal weights, falls to `level`.
     The closest pair is the one that merges at the least noise; it is pooled, its
     classes at their weights in the data, and its agreements with all other groups are
-    taken anew from the same noised points. Classes without noised points are left out
-    of the tree.
+    taken anew from the same noised points. The own point is left out: a class of few
+    points would else be told by its points. Classes of a single point, or without
+    noised points, are left out of the tree.
     """
     of = found.features[feature]
     counts = np.asarray(of.count(found.counts))
-    draws = found.draws(of, own=True)
+    draws = found.draws(of, own=False)
     groups: dict[int, tuple[int, ...]] = {
         c: (c,) for c in range(of.num_classes) if len(draws[c].batch)
     }

@@ -177,11 +177,22 @@ def _each_class(
 
 def between_class(law: AbstractLabelledTarget) -> tuple[Float[Array, ""], Point]:
     """Top eigenvalue B and direction u of the between-class covariance."""
+    values, directions = between_class_spectrum(law)
+    return values[0], directions[:, 0]
+
+
+def between_class_spectrum(
+    law: AbstractLabelledTarget,
+) -> tuple[Float[Array, " m"], Float[Array, "d m"]]:
+    """Eigenvalues and directions of the covariance of the class means.
+
+    c classes have at most c - 1 of them, descending; one zero for a single class.
+    """
     weights, means = class_means(law)
     centre = jnp.matmul(weights, means, precision="highest")
     columns = ((means - centre[None]) * jnp.sqrt(weights)[:, None]).T
-    values, directions = Moments(centre, columns, jnp.zeros_like(weights[0])).leading(1)
-    return values[0], directions[:, 0]
+    moments = Moments(centre, columns, jnp.zeros_like(weights[0]))
+    return moments.leading(max(1, min(law.num_labels - 1, law.dimension)))
 
 
 def within_class_variance(

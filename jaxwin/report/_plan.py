@@ -1,0 +1,177 @@
+"""What a diagnosis costs, told by a small one before the run."""
+
+import dataclasses
+import math
+import sys
+import time
+from typing import Any
+
+import jax
+
+from jaxwin._checks import BadInput
+from jaxwin.execution import Progress, Status, next_look
+from jaxwin.report._diagnose import (
+    FULL,
+    MOST,
+    QUICK,
+    Diagnosis,
+    Stage,
+    diagnose,
+)
+
+# Replicas in a block, and blocks before errors are looked at, in every stage.
+BLOCK, MIN_BLOCKS = 64, 32
+# Blocks of the pilot, and rounds of blocks where devices are many.
+PILOT, ROUNDS = 16, 4
+# Peak memory grows by so many arrays of the label weights that a pass keeps: measured
+# on digits, from 1,024 to 8,192 noised points.
+COPIES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a diagnosis would cost.
+
+    noised_points: of the pass over the data. seconds: wall time of `diagnose`, programs
+    compiled as in the pilot; a page takes some seconds more. bytes: peak resident
+    memory of the process, None where the system does not tell. stderr: the largest
+    standard error of the curves of probabilities to expect. until_stderr: the one that
+    is wanted, if any.
+    """
+
+    noised_points: int
+    seconds: float
+    bytes: int | None
+    stderr: float
+    until_stderr: float | None
+
+    @property
+    def reached(self) -> bool:
+        """Whether the error that is wanted can be expected."""
+        return self.until_stderr is None or self.stderr <= self.until_stderr
+
+    def __str__(self) -> str:
+        memory = "" if self.bytes is None else f" and {self.bytes / 2**30:.1f} GiB"
+        line = (
+            f"{self.noised_points:,} noised points: about {self.seconds:,.0f} s"
+            f"{memory} for a largest error of {self.stderr:.2g}"
+        )
+        if self.reached:
+            return line
+        return f"{line}, the most that are made: {self.until_stderr:g} is not reached"
+
+
+@dataclasses.dataclass
+class _Pace:
+    """When the blocks of a stage were done, and the worst error after the last one."""
+
+    times: list[float] = dataclasses.field(default_factory=list)
+    stderr: float = 0.0
+
+    def told(self, show: Progress | None) -> Progress:
+        """A callback that takes the time and hands on."""
+
+        def watch(status: Status) -> None:
+            self.times.append(time.perf_counter())
+            self.stderr = status.stderr
+            if show is not None:
+                show(status)
+
+        return watch
+
+    @property
+    def seconds_each(self) -> float:
+        """Seconds a replica after the second block: by then all is compiled."""
+        blocks = len(self.times) - 2
+        return (self.times[-1] - self.times[1]) / (BLOCK * max(blocks, 1))
+
+
+def plan(
+    points: Any,
+    labels: Any = None,
+    *,
+    until_stderr: float | None = None,
+    quick: bool = False,
+    num_replicas: int | None = None,
+    stage: Stage | None = None,
+    **options: Any,
+) -> Plan:
+    """Tell what `diagnose` costs, by a pilot: the same on 1,024 noised points.
+
+    An error s at N_0 noised points becomes u at N = N_0 (s / u)^2, up to the next look
+    at the errors (`execution.run`); each stage takes the time of its blocks. With
+    `until_stderr` the run looks at errors that are noisy themselves, the largest of
+    many: it may stop a look or two away.
+
+    Args:
+        points: As in `diagnose`.
+        labels: As in `diagnose`.
+        until_stderr: The error that is wanted; the cost of the plain run if left out.
+        quick: As in `diagnose`.
+        num_replicas: As in `diagnose`.
+        stage: As in `diagnose`, for the pilot.
+        options: The options of `diagnose` that say what the data are.
+
+    Raises:
+        BadInput: Data that cannot be diagnosed; one line that says what to do.
+    """
+    if until_stderr is not None and not until_stderr > 0:
+        raise BadInput(f"`until_stderr` is {until_stderr}; it must be positive.")
+    count = num_replicas or (QUICK if quick else FULL)
+    pilot = min(count, BLOCK * max(PILOT, ROUNDS * jax.local_device_count()))
+    paces: dict[str, _Pace] = {}
+
+    def watched(name: str) -> Progress:
+        paces[name] = _Pace()
+        return paces[name].told(None if stage is None else stage(name))
+
+    start = time.perf_counter()
+    found = diagnose(points, labels, num_replicas=pilot, stage=watched, **options)
+    seconds = time.perf_counter() - start
+    needed = lambda stderr: _replicas(stderr, pilot, count, until_stderr)
+    first, *others = paces.values()
+    # Point by point, errors are known better than from the batches that a run looks at.
+    worst = largest_error(found)
+    noised = needed(worst)
+    seconds += first.seconds_each * (noised - pilot)
+    for pace in others:
+        seconds += pace.seconds_each * (needed(pace.stderr) - pilot)
+    resident = _peak()
+    return Plan(
+        noised_points=noised,
+        seconds=seconds,
+        bytes=None if resident is None else resident + _kept(found, noised - pilot),
+        stderr=worst * math.sqrt(pilot / noised),
+        until_stderr=until_stderr,
+    )
+
+
+def largest_error(found: Diagnosis) -> float:
+    """The largest standard error of phi of the features and of the own weight."""
+    curves = [feature.agreement for feature in found.features]
+    errors = [curve.stderr.max() for curve in curves if curve is not None]
+    return float(max(found.collapse.own_weight_stderr.max(), *errors, 0.0))
+
+
+def _replicas(stderr: float, pilot: int, count: int, until: float | None) -> int:
+    """Replicas after which a run stops whose error is `stderr` after `pilot`."""
+    if until is None:
+        return count
+    blocks = math.ceil(pilot * (stderr / until) ** 2 / BLOCK)
+    return min(BLOCK * next_look(blocks, MIN_BLOCKS), MOST * count)
+
+
+def _kept(found: Diagnosis, noised: int) -> int:
+    """Bytes by which memory grows with so many noised points more."""
+    joint = math.prod(len(feature.classes) for feature in found.features)
+    return 8 * COPIES * noised * found.collapse.noise.size * min(joint, found.n)
+
+
+def _peak() -> int | None:
+    """Most resident memory of this process so far."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
