@@ -12,15 +12,16 @@ made from 2000 draws of a mixture, and from all digits. Two tables:
    sigma = 1 / (8 widths)); the advised, log-SNR and EDM grids share the clean end too,
    and end with a step to no noise.
 
-Found (results/advice_jax0.10.1.json): the start misplaces 0.9 to 1.1 % as promised, to
-the error of the draws, where noise of unit width misplaces 3 to 13 %. At 10 steps the
+Found (results/advice_jax0.10.1.json): at the advised noise, the upper end of the
+interval of the crossing, the start misplaces 0.7 to 0.9 %, where noise of unit width
+misplaces 3 to 12 % (at the crossing itself it was 0.9 to 1.1 %). At 10 steps the
 advised grid misplaces 29 to 67 % less than the better of log-SNR and EDM, and its
 energy distance is the lower on all four laws, beyond errors on two. It loses to equal
 steps in VP time in class weight on the uneven mixture and the digits (by 0.2 %), not in
-energy; to entropy alone in energy on all mixtures, not in class weight; to the
-points' own entropy in class weight on three laws, at up to 24 times the energy
-distance: that grid stops at the collapse. At 20 steps log-SNR and EDM have caught up
-in energy on the mixtures, to the errors, not in class weight.
+energy; to entropy alone in energy on all mixtures, not in class weight; to the points'
+own entropy in class weight on three laws, at up to 24 times the energy distance: that
+grid stops at the collapse. At 20 steps log-SNR and EDM have caught up in energy on the
+mixtures, to the errors, not in class weight.
 """
 
 from collections.abc import Iterator

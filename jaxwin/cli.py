@@ -151,9 +151,9 @@ class Report(Common):
 
     def _tell_reached(self, diagnosis: "Diagnosis") -> None:
         """Say so where the errors asked for would have taken too long."""
-        curves = [feature.agreement for feature in diagnosis.features]
-        errors = [curve.stderr.max() for curve in curves if curve is not None]
-        worst = max(diagnosis.collapse.own_weight_stderr.max(), *errors, 0.0)
+        from jaxwin.report import largest_error
+
+        worst = largest_error(diagnosis)
         if self.until_stderr is not None and worst >= self.until_stderr:
             print(
                 f"jaxwin: --until-stderr {self.until_stderr:g} was not reached: "

@@ -353,6 +353,7 @@ def law():
     return uneven_mixture()
 
 
+@pytest.mark.slow
 def test_late_start_keeps_its_promise(law):
     times = np.linspace(0.1, 3, 24)
     found = late_start.misplaced(law, times, num_replicas=8192, level=0.01)
@@ -377,6 +378,7 @@ def test_late_start_keeps_its_promise(law):
     assert found.misplaced[0] > 0.02
 
 
+@pytest.mark.slow
 def test_advised_grid_beats_fixed_ones_at_ten_steps(law):
     times = np.geomspace(0.002, 3.5, 48)
     coordinate = -np.asarray(OU.log_snr(jnp.asarray(times)))

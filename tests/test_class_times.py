@@ -116,6 +116,7 @@ def test_general_time_is_where_r_is_one(two):
         assert abs(time - place) < 0.01
 
 
+@pytest.mark.slow
 def test_agreement_is_that_of_single_noised_points():
     rng = np.random.default_rng(3)
     labels = rng.choice(3, size=190, p=[0.5, 0.3, 0.2])
@@ -185,6 +186,7 @@ def test_general_times_need_no_difference_of_means():
     assert not bool(one(found, 0, 1).found)
 
 
+@pytest.mark.slow
 def test_general_times_do_not_take_lost_weights_for_certainty():
     # A line: from the wide class E[L] < sd[L] at every noise. Where L has left the
     # range of the type it must not count as one huge number.
@@ -200,6 +202,7 @@ def test_general_times_do_not_take_lost_weights_for_certainty():
     assert float(back.high) == pytest.approx(3)
 
 
+@pytest.mark.slow
 def test_single_points_have_no_general_time_and_no_draws_no_curve():
     # Class 2 is one point, which is drawn; class 3 are two that are not.
     rng = np.random.default_rng(8)
@@ -311,6 +314,7 @@ def pooled_phi(t: float) -> float:
     return quad(density, -12, 20, points=list(places), limit=200)[0]
 
 
+@pytest.mark.slow
 def test_pooled_classes_keep_their_weights():
     labels = np.repeat([0, 1, 2], np.round(WEIGHTS * 2000).astype(int))
     points = np.random.default_rng(10).normal(size=(2000, 1)) + CENTRES[labels][:, None]

@@ -22,7 +22,7 @@ from faults import count_calls, fail_at, intercept, tree
 
 from jaxwin import cli
 from jaxwin._files import locked
-from jaxwin.execution import Status, _info, run as run_blocks
+from jaxwin.execution import Status, _info, next_look, run as run_blocks
 
 GENERATOR = np.random.default_rng(0)
 POINTS = GENERATOR.normal(size=(40, 3))
@@ -376,6 +376,7 @@ def test_interrupt_is_one_line_and_leaves_nothing(capsys, monkeypatch):
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch):
     @contextlib.contextmanager
     def impatient(quiet, resume):
@@ -407,6 +408,7 @@ def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch
     ]
 
 
+@pytest.mark.slow
 def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
     from jaxwin import report
 
@@ -415,8 +417,11 @@ def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
     counts = found.agreement.count, found.collapse.count
     errors = found.agreement.stderr.max(), found.collapse.own_weight_stderr.max()
     assert max(errors) < 0.004
-    # Powers of two of blocks of 64, a quick diagnosis at least.
-    assert set(counts) <= {2048, 4096, 8192, 16384, 32768}
+    # Looks in blocks of 64, a quick diagnosis at least.
+    looks = [32]
+    while looks[-1] < 512:
+        looks.append(next_look(looks[-1] + 1, 32))
+    assert {count // 64 for count in counts} <= set(looks)
     assert max(counts) > called["replicas"] == 2048
     assert "until_stderr=0.004" in found.call
     cli.Report(until_stderr=0.004)._tell_reached(found)
@@ -482,7 +487,7 @@ def stopped(place: Path, limit: int = 40) -> None:
 
 def test_resuming_with_other_data_is_one_line(capsys):
     np.savez("data.npz", x=CLUSTERS, y=LABELS)
-    stopped(Path(".jaxwin-report.blocks/class-agreement"))
+    stopped(Path(".jaxwin-report.blocks/classes-and-collapse"))
     line = refused(capsys, "report", "data.npz", "--quick", "--resume")
     assert "another configuration" in line
     assert "start afresh" in line

@@ -243,6 +243,7 @@ def test_gaussian_times_that_do_not_exist():
 TIMES = np.array([0.1, 0.2, 0.4, 0.6, 1.0, 2.0])
 
 
+@pytest.mark.slow
 def test_two_points_have_closed_forms():
     # Two points at +-a: own weight phi(r), L of mean -2 r^2, excess log 2 - I(r).
     law = Empirical(np.array([[0.8, 0.6], [-0.8, -0.6]]))
@@ -366,6 +367,7 @@ def test_errors_over_fresh_data_are_those_of_data_sets():
         assert abs(np.sqrt(np.mean(np.square(errors))) / spread - 1) < 0.5
 
 
+@pytest.mark.slow
 def test_movement_is_that_of_random_parts(curve):
     moved = curve.movement
     np.testing.assert_array_equal(moved.n, [10, 20, 50, 100, 200])
@@ -467,6 +469,7 @@ def test_gaussian_time_outside_a_clock():
         assert str(curve.t_gauss) == answer
 
 
+@pytest.mark.slow
 def test_repeated_points_share_the_weight():
     # Every point twice: at no noise half of the weight is the twin's.
     points = np.repeat(np.random.default_rng(3).normal(size=(20, 3)), 2, axis=0)

@@ -73,6 +73,7 @@ def watched(groups, alphas, sigmas, key, replicas):
     return jnp.stack([phi, own], axis=1)
 
 
+@pytest.mark.slow
 def test_intervals_given_the_data_cover():
     at, alphas, sigmas = levels(12, 40)
     groups = PointGroups(law(1, 40), 1)
@@ -132,6 +133,7 @@ def data_sets():
     return at, alphas, sigmas, curves, without
 
 
+@pytest.mark.slow
 def test_intervals_over_fresh_data_cover(data_sets):
     at, alphas, sigmas, curves, without = data_sets
     replicas = jnp.arange(64, dtype=jnp.int32)

@@ -82,6 +82,7 @@ def test_curve_and_start_of_two_clusters(dimension, p):
     assert not found.always
 
 
+@pytest.mark.slow
 def test_equal_classes_never_lose_weight():
     found = late_start.misplaced(
         two_clusters(0.5, 2, 0.1), np.linspace(0.05, 3, 12), num_replicas=8192
@@ -125,6 +126,7 @@ def points():
     return inner @ generator.normal(size=(6, 9)), labels
 
 
+@pytest.mark.slow
 def test_weights_of_a_data_set_are_those_of_its_start_law(points):
     law = Empirical(*points)
     times = np.array([0.5, 1.0, 1.5, 2.0])
@@ -185,6 +187,7 @@ def test_draws_have_the_moments(points):
     assert error < 6 * np.diag(covariance).max() / np.sqrt(20_000)
 
 
+@pytest.mark.slow
 def test_errors_are_honest_and_fits_bring_no_bias():
     # 40 short runs, where a fit on the own block would bias by more than the error.
     p, t = 0.8, 0.5
@@ -201,6 +204,7 @@ def test_errors_are_honest_and_fits_bring_no_bias():
     np.testing.assert_allclose(np.sqrt(np.mean(errors**2, axis=0)), spread, rtol=0.3)
 
 
+@pytest.mark.slow
 def test_noise_alone_shows_the_floor():
     # Labels by a coin: no start misplaces anything, and |.| of noise is what is seen.
     points = np.random.default_rng(1).normal(size=(200, 3))
@@ -218,6 +222,7 @@ def test_noise_alone_shows_the_floor():
     assert 0.8 * floor < seen < 3 * floor
 
 
+@pytest.mark.slow
 def test_few_directions_for_many_classes():
     labels = np.arange(120) % 60
     points = np.random.default_rng(2).normal(size=(120, 5))

@@ -114,6 +114,7 @@ def test_criteria_that_were_not_measured_have_no_column(two):
         assert f"{head}" not in text.replace("over fresh data of", "")
 
 
+@pytest.mark.slow
 def test_many_pairs_stay_small_and_too_many_are_told_in_the_summary(two):
     forty = page(with_classes(two, 40), {})
     assert "All 780 pairs" in forty

@@ -48,6 +48,7 @@ def largest(found: Sweep) -> tuple[float, float]:
     return points.max() / np.sqrt(found.count), batches.max() / np.sqrt(count)
 
 
+@pytest.mark.slow
 def test_plan_of_the_plain_run_is_the_run():
     cost, blocks = told()
     assert cost.noised_points == 8192
@@ -97,6 +98,7 @@ def test_bad_errors_are_refused(until):
         plan(POINTS, LABELS, until_stderr=until)
 
 
+@pytest.mark.slow
 def test_runs_stop_within_half_of_the_planned_number_more():
     """The promise of the plan, by the pass itself: 9 of 10 seeds, here 20."""
     ratios = []

@@ -146,6 +146,7 @@ def test_spectrum_is_that_of_the_empirical_law(n, d):
     np.testing.assert_allclose(np.abs(overlap), 1, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_times_in_principal_coordinates_of_scaled_data():
     points = data(60, 9) + np.array([[0.0], [4.0]])[np.arange(60) % 2]
     points -= points.mean(axis=0)

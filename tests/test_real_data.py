@@ -185,6 +185,7 @@ def test_gaussian_collapse_time_of_the_population(pair, n):
     assert abs(float(found.time) - gaussian_time(eigenvalues(pair), n)) < 1e-10
 
 
+@pytest.mark.slow
 def test_collapse_of_few_digits():
     check_collapse(False, 500, replicates=4, draws=256)
 
@@ -216,6 +217,7 @@ def check_agreement(law: Empirical, draws: int, t_spectrum: float, spread: float
     return ratio
 
 
+@pytest.mark.slow
 def test_agreement_of_one_and_eight_on_a_part():
     # 2,000 of 12,593 points: their own t_S, whose error is 0.011.
     points, labels = mnist(True)

@@ -491,6 +491,7 @@ def test_few_points_have_no_groups_and_a_single_point_no_others():
     assert np.all(small.others[~alone] > -1e36)
 
 
+@pytest.mark.slow
 def test_few_noises_have_no_curves_without_a_group():
     found = sweep(Empirical(DATA, JOINT), TIMES[:12], num_replicas=128)
     assert found.left_out is None

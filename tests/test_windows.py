@@ -113,6 +113,7 @@ def test_two_equal_classes_have_the_closed_form():
     np.testing.assert_allclose(confusion.matrix[0, 0, 0], phi[0], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_class_without_draws_has_no_row():
     points = np.random.default_rng(3).normal(size=(190, 1))
     groups = PointGroups(Empirical(points), 1)

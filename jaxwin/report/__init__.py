@@ -5,6 +5,7 @@ from jaxwin.report._diagnose import (
     Diagnosis as Diagnosis,
     crossings as crossings,
     diagnose as diagnose,
+    largest_error as largest_error,
     pair_crossings as pair_crossings,
 )
 from jaxwin.report._feature_times import FeatureTimes as FeatureTimes

@@ -282,6 +282,13 @@ def _order_n(
     return collapse.gaussian_points(eigenvalues, last - shift)
 
 
+def largest_error(diagnosis: Diagnosis) -> float:
+    """The largest standard error of phi of the features and of the own weight."""
+    curves = [feature.agreement for feature in diagnosis.features]
+    errors = [curve.stderr.max() for curve in curves if curve is not None]
+    return float(max(diagnosis.collapse.own_weight_stderr.max(), *errors, 0.0))
+
+
 def crossings(diagnosis: Diagnosis) -> dict[str, Crossing]:
     """Every time of a diagnosis by name, on the OU clock."""
     found = {f"t_S {key}": value for key, value in speciation_times(diagnosis.t_S)}

@@ -41,7 +41,10 @@ def terminal_table(diagnosis: Diagnosis) -> "rich.table.Table":
     classes = f", {count} class{'es' if count > 1 else ''}" if count else ""
     table = Table(
         # Text, not markup: a class may be called "[red]".
-        title=Text(f"{d.name}: n = {d.n:,}, d = {d.d:,}{classes}, {d.normalization}"),
+        title=Text(
+            f"{d.name}: n = {d.n:,}, d = {d.d:,}{classes}, {d.normalization}, "
+            f"seed {d.seed}"
+        ),
         caption=Text(
             "± one standard error. DDPM-1000 linear, 0-based index. The page has every "
             "time, clock and interval."
@@ -86,7 +89,15 @@ def _groups(diagnosis: Diagnosis) -> list[list[tuple[str, Crossing]]]:
             names = [name[:LONGEST] for name in (pair.first, pair.second)]
             rows.append((f"t_φ  {names[0]} | {names[1]}", pair.crossing))
         groups.append(rows)
-    return [*groups, [(key, getattr(diagnosis.collapse, key)) for key in COLLAPSE]]
+    groups.append([(key, getattr(diagnosis.collapse, key)) for key in COLLAPSE])
+    advice = diagnosis.advice
+    moments = {
+        "start here at the latest": advice.late_start,
+        "guide from": advice.guidance_high,
+        "guide down to": advice.guidance_low,
+    }
+    rows = [(label, time) for label, time in moments.items() if time is not None]
+    return [*groups, rows] if rows else groups
 
 
 def _ends(pairs: list[Pair]) -> list[Pair]:

@@ -9,6 +9,7 @@ e^{2t} = 1 + 1 / s^2.
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
@@ -45,10 +46,7 @@ def gaussian_time(eigenvalues: Float[Array, " d"], num_points: ScalarLike) -> Cr
     sampling. Not found where no direction varies, where n < 2, or where the SNR would
     leave the range of the float type.
     """
-    information = lambda log_snr, spread: (
-        0.5 * jnp.sum(jnp.log1p(jnp.exp(log_snr) * spread))
-    )
-    return _solve(information, eigenvalues, num_points)
+    return _solve(_gaussian_information, eigenvalues, _log(num_points, eigenvalues))
 
 
 def gaussian_points(eigenvalues: Float[np.ndarray, " d"], time: float) -> float | None:
@@ -83,17 +81,25 @@ def two_cluster_time(
         return dimension / 2 * jnp.log(wide) + class_information(r)
 
     law = jnp.stack([as_float(separation_sq), as_float(std)])
-    return _solve(information, law, num_points)
+    return _solve(information, law, _log(num_points, law))
 
 
+def _gaussian_information(log_snr: Array, spread: Array) -> Array:
+    return 0.5 * jnp.sum(jnp.log1p(jnp.exp(log_snr) * spread))
+
+
+def _log(num_points: ScalarLike, law: Array) -> Array:
+    return jnp.log(as_float(num_points)).astype(law.dtype)
+
+
+@eqx.filter_jit
 def _solve(
-    information: Callable[[Array, Array], Array], law: Array, num_points: ScalarLike
+    information: Callable[[Array, Array], Array], law: Array, level: Array
 ) -> Crossing:
-    """The OU time at which information(log_snr, law) = log n, by bisection.
+    """The OU time at which information(log_snr, law) = level = log n, by bisection.
 
     Differentiable in `law` and n by the implicit function theorem.
     """
-    level = jnp.log(as_float(num_points)).astype(law.dtype)
     gap = lambda log_snr, args: information(log_snr, args[0]) - args[1]
     highest = SEARCHED * jnp.log(jnp.asarray(jnp.finfo(law.dtype).max, law.dtype))
     lowest = -highest
