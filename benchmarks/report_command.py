@@ -47,7 +47,7 @@ def main() -> None:
     given = [shlex.split(line) for line in sys.argv[1:]]
     files = [[str(Path(file).resolve()), *rest] for file, *rest in given]
     runs = [[], ["--quick"], *files]
-    rows = [measure([*argv, "--quiet", "--json"]) for argv in runs]
+    rows = [measure([*argv, "--quiet", "--json", "--no-cache"]) for argv in runs]
     machine = {
         "processor": platform.machine(),
         "cores": os.cpu_count(),
