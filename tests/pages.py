@@ -130,6 +130,7 @@ def with_classes(diagnosis: Diagnosis, count: int) -> Diagnosis:
         confusion=windows.Confusion(TIMES, matrix, 0 * matrix),
         tree=chain(count),
         information=information,
+        class_direction_z=np.full((count, count), 9.0),
         class_direction_overlap=jnp.asarray(
             np.random.default_rng(0).uniform(size=(count, count, 1))
         ),

@@ -15,9 +15,9 @@ from jaxwin.analysis.clocks import TimeGrid
 from jaxwin.analysis.information import ClassInformation, class_information
 from jaxwin.io import to_dataset, to_json
 from jaxwin.metrics import energy_distance
-from jaxwin.processes import DiscreteDDPM, OrnsteinUhlenbeck
+from jaxwin.processes import DiscreteDDPM, OrnsteinUhlenbeck, convert
 from jaxwin.report._advice import Advice, advise
-from jaxwin.report._schedules import DDIM_LOOP, schedule
+from jaxwin.report._schedules import DDIM_LOOP, _moment, schedule
 from jaxwin.samplers import DDIM, sample
 from jaxwin.scores import ExactScore
 from jaxwin.targets import GaussianMixture
@@ -427,3 +427,18 @@ def test_advised_grid_beats_fixed_ones_at_ten_steps(law):
     for name in ("log-SNR", "edm"):
         assert lost["advised"] < 0.95 * lost[name], lost
         assert distance["advised"] < 0.95 * distance[name], distance
+
+
+@pytest.mark.parametrize("time", [0.05, 0.5, 1.234, 2.5])
+def test_late_start_is_at_no_less_noise_on_every_table(time):
+    """Timesteps round towards noise: rounded down, the promise would not be kept."""
+    start = exact(time)
+    for name in TABLES:
+        table = DiscreteDDPM(1000, name)
+        found = _moment(start, {name: table}, at_least=True)
+        assert found is not None
+        step = found["ddpm_timestep"][name]["timestep"]
+        level = float(convert(float(step), table, OU)[0])
+        assert level >= time - 1e-9
+        if step:
+            assert float(convert(float(step) - 1, table, OU)[0]) < time

@@ -8,6 +8,8 @@ import pytest
 from jaxwin._checks import BadInput
 from jaxwin.datasets import from_arrays
 from jaxwin.report import diagnose, summary
+from jaxwin.report._answer import verdict
+from jaxwin.report._facts import facts
 from jaxwin.targets import _empirical
 
 GENERATOR = np.random.default_rng(3)
@@ -163,3 +165,56 @@ def test_what_is_no_data_is_refused():
     rows = np.arange(2 * N)
     with pytest.raises(BadInput, match="480 combinations of classes"):
         diagnose(twice, {"a": rows % 240, "b": rows // 240}, **OPTIONS)
+
+
+@pytest.mark.slow
+def test_agreement_among_copies_is_no_separation():
+    """Equal means, variances 0.5 and 1.5, d = 50: the population separates at 0.46.
+
+    phi with the own point in crosses 0.775 near 0.81, before collapse (0.72) on the way
+    from noise, because clones are copies there. No order may be read off it.
+    """
+    rng = np.random.default_rng(0)
+    widths = np.sqrt(np.repeat([0.5, 1.5], 400))[:, None]
+    found = diagnose(
+        widths * rng.normal(size=(800, 50)), np.repeat([0, 1], 400), num_replicas=2048
+    )
+    known = facts(found)
+    (pair,) = known.pairs
+    assert pair.time["low"] > known.numbers["t_half"]["high"]
+    assert known.order() == "mixed"
+    assert known.believe(pair).startswith("Gaussian per class")
+    assert pair.gaussian is not None
+    assert float(pair.gaussian.time) == pytest.approx(0.47, abs=0.06)
+
+
+@pytest.mark.slow
+def test_chance_along_a_wide_direction_does_not_date_the_classes():
+    """Class means differ along the widest direction by their sampling error alone."""
+    rng = np.random.default_rng(1)
+    labels = np.arange(300) % 3
+    points = rng.normal(size=(300, 5))
+    points[:, 0] *= 1e4
+    points[:, 1] += 3 * labels
+    known = facts(diagnose(points, labels, num_replicas=640))
+    assert all(pair.overlap > 0.99 for pair in known.pairs)
+    assert known.not_dated == known.pairs
+
+
+@pytest.mark.slow
+def test_latents_keep_their_units():
+    latents = np.random.default_rng(2).normal(size=(120, 4, 4, 4))
+    found = diagnose(latents, num_replicas=640)
+    assert found.normalization == "none"
+    assert "Times belong to this space" in found.caveats[0]
+    pictures = diagnose(latents.reshape(120, 8, 8), num_replicas=640)
+    assert (pictures.normalization, pictures.caveats) == ("pm1", ())
+
+
+@pytest.mark.slow
+def test_pairs_of_rare_classes_are_missed_on_the_first_line():
+    labels = np.repeat([0, 1, 2], [150, 147, 3])
+    points = np.random.default_rng(3).normal(size=(300, 3)) + 6 * labels[:, None]
+    known = facts(diagnose(points, labels, num_replicas=640))
+    assert known.left_out == 2
+    assert "2 pairs of rare classes could not be measured" in verdict(known)

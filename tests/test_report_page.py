@@ -55,9 +55,9 @@ def unlabelled() -> Diagnosis:
 
 @pytest.fixture(scope="module")
 def nothing() -> Diagnosis:
-    """Two points; and their pair is made one that is not reached."""
-    points = np.array([[0.0, 0], [1e-3, 0]])
-    found = diagnose(points, np.array(["a", "b"]), num_replicas=64)
+    """Four points; and their pair is made one that is not reached."""
+    points = np.array([[0.0, 0], [1e-3, 0], [0, 1e-3], [1e-3, 1e-3]])
+    found = diagnose(points, np.array(["a", "a", "b", "b"]), num_replicas=64)
     feature, tree = found.features[0], with_classes(found, 2).features[0].tree
     assert feature.agreement is not None
     assert feature.agreement.pairs is not None

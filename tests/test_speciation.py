@@ -837,3 +837,11 @@ def test_pair_of_a_class_never_drawn_is_refused():
         speciation.clone_agreement(
             Observed(rare, SOFT_LABELS), NOISES[:6], pairs="all", num_replicas=64
         )
+
+
+def test_curvature_at_a_tiny_scale_keeps_its_digits():
+    """B + 1 - uWu rounds to one there: the time is (B - W) / 2 to first order."""
+    scale = 1e-8
+    law = GaussianMixture.isotropic(scale * np.array([[2.0], [-2.0]]), scale**2)
+    found = speciation.times(law).curvature
+    assert float(found.time) == pytest.approx(1.5e-16, rel=1e-12)

@@ -41,8 +41,14 @@ class Data(Labelled):
 
     @property
     def is_image(self) -> bool:
-        """Whether a point has at least two axes, or is made of uint8 pixels."""
-        return len(self.shape) >= 2 or self.points.dtype == np.uint8
+        """Whether a point is made of uint8 pixels, or has the shape of a picture.
+
+        That is (h, w), or three axes with 1 or 3 channels, first or last. Latents of
+        other shapes are tables: their units are not to be touched.
+        """
+        shape = self.shape
+        channels = len(shape) == 3 and {shape[0], shape[-1]} & {1, 3}
+        return self.points.dtype == np.uint8 or len(shape) == 2 or bool(channels)
 
 
 def from_arrays(points: object, labels: object = None, name: str = "data") -> Data:

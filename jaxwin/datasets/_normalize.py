@@ -39,7 +39,7 @@ class Normalized(Labelled):
 
 
 def default_convention(data: Data) -> str:
-    """Say "pm1" for images (two or more axes a point, or uint8), else "none"."""
+    """Say "pm1" for images (`Data.is_image`), else "none"."""
     return "pm1" if data.is_image else "none"
 
 

@@ -17,10 +17,10 @@ STEPS = 20
 class Advice(eqx.Module):
     """Late start, guidance interval and time grid, each with the rule behind it.
 
-    Without labels there is a grid alone. `late_start` is the upper end of the interval
-    of the measured crossing, its `time` that end, so that the promise is kept with
-    97.5 % confidence. `guidance_low` and `guidance_high` are the clean and the noisy
-    end of the interval.
+    Without labels there is a grid alone. The `time` of `late_start` is the upper end of
+    the interval of the measured crossing, so that the promise is kept with 97.5 %
+    confidence: a bound, without an error of its own. `guidance_low` and
+    `guidance_high` are the clean and the noisy end of the interval.
     """
 
     late_start: Crossing | None
@@ -81,7 +81,8 @@ def advise(
 def _safe(start: Crossing) -> Crossing:
     """The upper end of the interval as the time."""
     time = jnp.where(start.found, start.high, start.time)
-    return eqx.tree_at(lambda crossing: crossing.time, start, time)
+    stderr = jnp.where(start.found, jnp.zeros_like(time), start.stderr)
+    return eqx.tree_at(lambda c: (c.time, c.stderr), start, (time, stderr))
 
 
 def _late_start_rule(late_start: LateStart | None) -> str:

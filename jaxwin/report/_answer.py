@@ -17,6 +17,7 @@ def answer(known: Facts) -> str:
         _pair_sentence(known),
         _spectrum_sentence(known),
         _collapse_sentence(known),
+        _features_sentence(known),
         advice_sentence(known),
     ]
     return "\n".join(
@@ -64,7 +65,18 @@ def _repeated(count: int) -> str:
 
 
 def verdict(known: Facts) -> str:
-    """Which comes first, in one sentence."""
+    """Which comes first, in one sentence, and what it leaves out."""
+    left_out = known.left_out
+    if not left_out:
+        return _order(known)
+    pairs = "One pair" if left_out == 1 else f"{left_out} pairs"
+    return (
+        f"{_order(known)} {pairs} of rare classes could not be measured and "
+        f"{'is' if left_out == 1 else 'are'} left out."
+    )
+
+
+def _order(known: Facts) -> str:
     order, name = known.order(), f"<em>{escape(known.diagnosis.name)}</em>"
     what = "The classes" if known.has_classes else "The widest direction"
     many = known.has_classes
@@ -113,7 +125,8 @@ def overlap_warning(known: Facts) -> str:
     return paragraph(
         f"<strong>The spectrum does not date the separation of {what} lies along the "
         f"first principal direction.</strong> t<sub>S</sub> then dates something else "
-        f"(often brightness or size): for these believe the measured t<sub>φ</sub>.",
+        f"(often brightness or size, or noise along which class means differ by "
+        f"chance): for these believe the measured t<sub>φ</sub>.",
         kind="warning",
     )
 
@@ -180,6 +193,22 @@ def _collapse_sentence(known: Facts) -> str:
             f"<strong>{reading(half)}</strong>."
         )
     return f"{said} Other criteria differ: {listed(others)}."
+
+
+def _features_sentence(known: Facts) -> str:
+    """That there are more label columns, of which this is not the answer."""
+    if not known.diagnosis.features[1:]:
+        return ""
+    first, *others = known.diagnosis.features
+    said = []
+    for feature in others:
+        phi = feature.agreement
+        when = "one class" if phi is None else reading(phi.crossing.to_json())
+        said.append(f"{escape(feature.name)} ({when} over all its classes)")
+    return (
+        f"All of this speaks of the label column <em>{escape(first.name)}</em>; others "
+        f"have sections below: {listed(said)}."
+    )
 
 
 def _equals(name: str, time: Time) -> str:

@@ -230,7 +230,7 @@ def diagnose(
         space="pca" if pca is not None else _space(normal, law.dimension),
         rank=law.dimension,
         kept=axes.kept,
-        caveats=_caveats(normal),
+        caveats=_caveats(prepared.is_image),
         seed=seed,
         precision=str(law.centre.dtype),
         call=f"jaxwin.report.diagnose(points, labels, classes={classes!r}, "
@@ -246,8 +246,8 @@ def _space(normal: Normalized, rank: int) -> str:
     return "span" if rank < normal.points.shape[1] else "data"
 
 
-def _caveats(normal: Normalized) -> tuple[str, ...]:
-    if len(normal.shape) > 1:
+def _caveats(is_image: bool) -> tuple[str, ...]:
+    if is_image:
         return ()
     return (
         "Times belong to this space and its units: those of latents or embeddings do "

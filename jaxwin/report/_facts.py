@@ -5,6 +5,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxwin.analysis import Crossing
 from jaxwin.report._diagnose import Diagnosis
 from jaxwin.report._pairs import Pair as Pair, pairs_of as pairs_of
@@ -39,6 +41,9 @@ CLOCKS = {
     "edm_sigma": "EDM σ",
     "flow_u": "flow u",
 }
+
+# Weight of the own point from which on a separation may be that of copies.
+MEMORY = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,22 +107,47 @@ class Facts:
 
         "speciation", "collapse", "mixed", or "unknown" where a time is missing.
         """
-        times = [pair.time for pair in self.reached]
-        if not self.has_classes:
-            times = [self.numbers["t_S"]["spectrum_plus_one"]]
         marks = list(self.collapse.values())
         complete = len(marks) == len(COLLAPSE)
-        if not times or not complete or len(self.reached) < len(self.pairs):
+        if not complete or len(self.reached) < len(self.pairs):
             return "unknown"
-        verdicts = {compare(time, mark) for time in times for mark in marks}
-        return verdicts.pop() if len(verdicts) == 1 else "mixed"
+        found = {verdict for mark in marks for verdict in self.verdicts(mark)}
+        if not found:
+            return "unknown"
+        return found.pop() if len(found) == 1 else "mixed"
+
+    def verdicts(self, mark: Time) -> list[str]:
+        """What comes first, of every pair that separates; without classes, of t_S."""
+        if not self.has_classes:
+            return [compare(self.numbers["t_S"]["spectrum_plus_one"], mark)]
+        return [self.verdict(pair, mark) for pair in self.reached]
+
+    def verdict(self, pair: Pair, mark: Time) -> str:
+        """What comes first of one pair.
+
+        The own point is in t_phi. Where it weighs much at the separation, clones may
+        agree because they are copies: that is no separation before collapse, unless
+        Gaussian classes, which know no points, are apart there too.
+        """
+        found = compare(pair.time, mark)
+        if found != "speciation" or not self.is_remembered(pair):
+            return found
+        apart = None if pair.gaussian is None else pair.gaussian.to_json()
+        alone = apart is not None and apart["found"] and compare(apart, mark) == found
+        return found if alone else "mixed"
+
+    def is_remembered(self, pair: Pair) -> bool:
+        """Whether the own point weighs more than a tenth where the pair separates."""
+        curve = self.diagnosis.collapse
+        own = np.interp(float(pair.crossing.time), curve.noise, curve.own_weight)
+        return bool(own > MEMORY)
 
     def believe(self, pair: Pair) -> str:
         """Which criterion to believe for a pair, in HTML."""
         copies = self.numbers["t_half"]
         if not pair.time["found"]:
             return "none: t<sub>φ</sub> is not reached"
-        if copies["found"] and compare(pair.time, copies) != "speciation":
+        if copies["found"] and self.verdict(pair, copies) != "speciation":
             if pair.gaussian is not None and bool(pair.gaussian.found):
                 return "Gaussian per class: t<sub>φ</sub> is set by collapse"
             return "t<sub>φ</sub>, for these very points: it is set by collapse"

@@ -14,7 +14,9 @@ from jaxwin.io import field
 from jaxwin.targets import Empirical
 
 # With more classes the merge tree and the confusion are tables nobody reads.
-MOST_MERGED = 64
+MOST_MERGED = 32
+# With more pairs only phi is read off for each: every criterion is a bootstrap.
+MOST_PAIRS = 200
 
 
 class FeatureTimes(eqx.Module):
@@ -40,6 +42,11 @@ class FeatureTimes(eqx.Module):
         ("class", "other_class", "component"),
         "",
         "cos^2 of each leading direction with each class difference",
+    )
+    class_direction_z: Float[np.ndarray, "c c"] = field(
+        ("class", "other_class"),
+        "",
+        "class difference along the first direction in units of its sampling error",
     )
     between_class_eigenvalues: Float[Array, " b"] = field(
         ("between",), "data units squared", "of the covariance of the class means"
@@ -71,6 +78,7 @@ def feature_times(
     labels = np.asarray(law.labels)
     pairs = np.asarray(found.features[number].pairs)
     some, few = len(classes) > 1, 1 < len(classes) <= MOST_MERGED
+    judged = pairs if len(pairs) <= MOST_PAIRS else pairs[:0]
     times = speciation.times(law, spectrum)
     return FeatureTimes(
         t_S=times,
@@ -78,8 +86,8 @@ def feature_times(
             speciation.times(law, spectrum, unit01) if unit01 is not None else None
         ),
         agreement=speciation.class_agreement(found, number) if some else None,
-        gaussian=_gaussian(found, law, pairs, **options) if some else None,
-        general=speciation.general_times(found, number) if len(pairs) else None,
+        gaussian=_gaussian(found, law, judged, **options) if some else None,
+        general=speciation.general_times(found, number) if len(judged) else None,
         confusion=windows.class_confusion(found, number) if few else None,
         tree=speciation.merge_tree(found, number) if few else None,
         information=_information(found, number) if some else None,
@@ -87,6 +95,7 @@ def feature_times(
         classes=classes,
         class_counts=tuple(int(count) for count in np.bincount(labels)),
         class_direction_overlap=speciation.class_overlap(law, _axes(law, spectrum)),
+        class_direction_z=_differences(law),
         between_class_eigenvalues=speciation.between_class_spectrum(law)[0],
     )
 
@@ -94,6 +103,20 @@ def feature_times(
 def _axes(law: Empirical, spectrum: speciation.Spectrum) -> Float[Array, "r m"]:
     """The leading directions in principal coordinates: the first axes."""
     return jnp.eye(law.dimension, spectrum.eigenvalues.size, dtype=law.centre.dtype)
+
+
+def _differences(law: Empirical) -> Float[np.ndarray, "c c"]:
+    """Differences of class means along the first axis, in their sampling errors."""
+    along, labels = np.asarray(law.points[:, 0]), np.asarray(law.labels)
+    each = [along[labels == c] for c in range(law.num_labels)]
+    means = np.array([own.mean() for own in each])
+    # A single point does not tell how far its class reaches.
+    squares = np.array(
+        [own.var(ddof=1) / own.size if own.size > 1 else np.inf for own in each]
+    )
+    errors = np.sqrt(squares[:, None] + squares[None])
+    apart = np.abs(means[:, None] - means[None])
+    return np.where(apart > 0, apart / np.where(errors > 0, errors, 1e-300), 0.0)
 
 
 def _gaussian(

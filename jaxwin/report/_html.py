@@ -75,6 +75,8 @@ def figure(
     svg = to_svg(drawn)
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # Named after their content: equal pictures would share a name that nobody uses.
+    svg = re.sub(r'(<image\b[^<>]*?)\sid="[^"]*"', r"\1", svg)
     svg = re.sub(r'(<[a-zA-Z][^<>]*?\sid=")', rf"\1{name}-", svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\1{name}-", svg)
     svg = svg.replace(INK, "currentColor")

@@ -68,7 +68,7 @@ def method(known: Facts, command: str | None) -> str:
         "method",
         "How it was computed",
         bullets(items),
-        paragraph("To repeat it:"),
+        paragraph("To repeat it, in the folder of the data:"),
         code(command or known.diagnosis.call),
     )
 

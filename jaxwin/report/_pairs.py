@@ -14,6 +14,8 @@ from jaxwin.report._words import Time
 
 # Under one half, most of a class difference lies outside the first direction.
 LITTLE_OVERLAP = 0.5
+# Fewer sampling errors, and the difference along it may be none.
+SIGNIFICANT = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Pair:
         fresh: The same, with its error over fresh data.
         gaussian: The same for one Gaussian per class.
         general: The general-class times, from the first class and from the second.
+        significance: The difference along that direction in its sampling errors.
     """
 
     first: str
@@ -37,6 +40,7 @@ class Pair:
     fresh: Crossing | None = None
     gaussian: Crossing | None = None
     general: tuple[Crossing, Crossing] | None = None
+    significance: float = math.inf
 
     def __str__(self) -> str:
         return f"{self.first} and {self.second}"
@@ -58,8 +62,12 @@ class Pair:
 
     @property
     def is_dated_by_spectrum(self) -> bool:
-        """Whether the first principal direction is mostly the class difference."""
-        return self.overlap >= LITTLE_OVERLAP
+        """Whether the first principal direction is mostly the class difference.
+
+        And the difference along it is more than the sampling error of the class means:
+        a wide direction of noise overlaps with every such difference.
+        """
+        return self.overlap >= LITTLE_OVERLAP and self.significance >= SIGNIFICANT
 
 
 def pairs_of(diagnosis: Diagnosis) -> list[Pair]:
@@ -88,6 +96,7 @@ def pairs_in(feature: FeatureTimes) -> list[Pair]:
                 fresh[p],
                 gaussian.get(key),
                 general.get(key),
+                float(feature.class_direction_z[key]),
             )
         )
     late = lambda pair: pair.time["value"] if pair.time["found"] else -math.inf

@@ -48,6 +48,7 @@ class Prepared:
     repeated: int
     unit01: float | None
     examples: Float[np.ndarray, "e d"]
+    is_image: bool
 
     @property
     def feature_labels(self) -> list[Int[np.ndarray, " n"]]:
@@ -101,6 +102,7 @@ def prepare(
         axes=axes._replace(coordinates=np.empty((0, law.dimension))),
         times=times,
         examples=shown,
+        is_image=data.is_image,
         features=features or (Feature.of_labels(1),),
         repeated=repeated,
         unit01=unit01,
@@ -157,7 +159,9 @@ def _joint_labels(data: Data) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "l
 def _pairs(labels: Int[np.ndarray, " n"], num_replicas: int) -> Int[np.ndarray, "p 2"]:
     """All pairs of classes of which enough draws are expected."""
     counts = np.bincount(labels)
-    drawn = np.flatnonzero(num_replicas * counts / counts.sum() >= LEAST_DRAWS)
+    many = num_replicas * counts / counts.sum() >= LEAST_DRAWS
+    # One point is no class: whoever knows it knows its label.
+    drawn = np.flatnonzero(many & (counts > 1))
     return drawn[np.stack(np.triu_indices(drawn.size, 1), axis=1)].astype(np.int32)
 
 

@@ -74,7 +74,7 @@ def schedule(advice: Advice) -> dict[str, Any]:
     tables = {name: DiscreteDDPM(NUM_TRAIN, name) for name in TABLES}
     steps = {name: _timesteps(table, log_snr) for name, table in tables.items()}
     return {
-        "late_start": _moment(advice.late_start, tables),
+        "late_start": _moment(advice.late_start, tables, at_least=True),
         "guidance_interval": {
             "low": _moment(advice.guidance_low, tables),
             "high": _moment(advice.guidance_high, tables),
@@ -94,9 +94,12 @@ def schedule(advice: Advice) -> dict[str, Any]:
 
 
 def _moment(
-    crossing: Crossing | None, tables: dict[str, DiscreteDDPM]
+    crossing: Crossing | None, tables: dict[str, DiscreteDDPM], at_least: bool = False
 ) -> dict[str, Any] | None:
-    """One noise on every clock; None where there is none."""
+    """One noise on every clock; None where there is none.
+
+    `at_least` asks for timesteps of no less noise, where the table has them.
+    """
     if crossing is None or not bool(crossing.found):
         return None
     time = np.asarray(crossing.time, np.float64)[None]
@@ -105,7 +108,10 @@ def _moment(
     steps = {}
     for name, table in tables.items():
         found = _timesteps(table, log_snr)
-        steps[name] = {"timestep": found["timesteps"][0], "clipped": found["clipped"]}
+        step = found["timesteps"][0]
+        if at_least and float(table.log_snr(float(step))) > log_snr[0]:
+            step = min(step + 1, NUM_TRAIN - 1)
+        steps[name] = {"timestep": step, "clipped": found["clipped"]}
     single = {name: values[0] for name, values in _clocks(log_snr).items()}
     return single | {"ddpm_timestep": steps}
 

@@ -82,6 +82,11 @@ def gaussian_clean(target: AbstractTarget, num_directions: int) -> GaussianClean
     # Directions of rounding size are not orthonormal.
     some = spread > spread[:1].sum() * 16 * np.finfo(spread.dtype).eps * spread.size
     rank, wanted = int(some.sum()), min(num_directions, int(some.sum()))
+    # No sign is left to chance: the largest entry of a direction is positive.
+    largest = jnp.take_along_axis(
+        directions, jnp.argmax(jnp.abs(directions), axis=0)[None], axis=0
+    )
+    directions = directions * jnp.where(largest < 0, -1, 1).astype(directions.dtype)
     root = directions[:, :rank] * jnp.sqrt(jnp.asarray(spread[:rank]))[None]
     return GaussianClean(
         mean=mean,

@@ -114,13 +114,15 @@ def times(
     square = jnp.asarray(scale, top.dtype) ** 2
     top, stderr, classes = jax.tree.map(lambda v: square * v, (top, stderr, classes))
     between, width = classes.between, classes.width
-    bent = jnp.where(between > 0, between + 1 - width, 0)
+    # log1p of a difference: at a small scale B + 1 - uWu would round to one.
+    bent = jnp.where((between > 0) & (between > width), between - width, 0)
+    curved = 0.5 * jnp.log1p(bent), bent > 0, classes.bent_stderr / (2 * (1 + bent))
     return SpeciationTimes(
         scale=_half_log(jnp.full_like(top, dimension)),
         mean=_half_log(between, classes.between_stderr),
         spectrum=_half_log(top, stderr),
         spectrum_plus_one=exact(0.5 * jnp.log1p(top), True, stderr / (2 * (1 + top))),
-        curvature=_half_log(bent, classes.bent_stderr),
+        curvature=exact(*curved),
         potential=_half_log(2 * between, 2 * classes.between_stderr),
         top_eigenvalue=top,
         between_class_eigenvalue=between,
