@@ -555,7 +555,8 @@ def check_small_table(rows: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 def test_small_table():
-    check_small_table(small_table(num_sets=5, num_replicas=512))
+    # Twenty: of fewer sets the spread itself is known too badly.
+    check_small_table(small_table(num_sets=20, num_replicas=512))
 
 
 @pytest.mark.slow

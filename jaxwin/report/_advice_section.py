@@ -184,8 +184,8 @@ def _code(numbers: Mapping[str, Any]) -> str:
             ),
             code(loop),
             paragraph(
-                f"These take the list as it is: {takes}. Each with its values is in "
-                f"<code>schedule.json</code>.",
+                f"These take a list of their own: {takes}. Each with its values and "
+                f"settings is in <code>schedule.json</code>.",
                 kind="soft",
             ),
         ]
