@@ -252,7 +252,8 @@ def test_many_pairs_are_folded_and_rare_classes_are_said_to_be_left_out():
     assert "Pairs not measured, for want of draws of the rarer class: 6." in text
     assert diagnosis.agreement is not None
     alone = dataclasses.replace(diagnosis.agreement, pairs=None)
-    text = page(dataclasses.replace(diagnosis, agreement=alone), {})
+    feature = dataclasses.replace(diagnosis.features[0], agreement=alone)
+    text = page(dataclasses.replace(diagnosis, features=(feature,)), {})
     assert "No pair of classes was measured" in text
     assert reading(diagnosis.agreement.crossing.to_json()) in text
     assert Page(text).text
