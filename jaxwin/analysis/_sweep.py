@@ -129,6 +129,11 @@ class Sweep(eqx.Module):
         is_own = self.label[..., None, None] == np.arange(self.counts.size)
         return np.where(is_own, np.logaddexp(self.others, 0.0), self.others)
 
+    def log_posterior(self, feature: Feature) -> Float[np.ndarray, "b s t c"]:
+        """Log-probability of each class of a feature, the own point in."""
+        masses = np.asarray(feature.log_sum(self.log_masses_with_own()))
+        return masses - np.logaddexp.reduce(masses, axis=-1, keepdims=True)
+
     def draws(self, feature: Feature, own: bool) -> list["Draws"]:
         """The noised points of each class of a feature, the own point in or out."""
         masses = self.log_masses_with_own() if own else self.others

@@ -132,8 +132,7 @@ def _gaussian(
 def _information(found: Sweep, number: int) -> ClassInformation:
     """I(c; x_t), by the entropy of the exact posterior: less noisy than the loss."""
     feature = found.features[number]
-    masses = np.asarray(feature.log_sum(found.log_masses_with_own()))
-    log_p = masses - np.logaddexp.reduce(masses, axis=-1, keepdims=True)
+    log_p = found.log_posterior(feature)
     entropy = -np.sum(np.exp(log_p) * log_p, axis=-1)
     counts = np.asarray(feature.count(found.counts))
     return class_information(

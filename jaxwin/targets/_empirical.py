@@ -404,7 +404,7 @@ class Empirical(AbstractLabelledTarget):
         sigmas: Float[Array, " t"],
     ) -> Float[Array, "t c"]:
         """Log p(label | alpha x0 + sigma z) at every noise level, in one pass."""
-        variances = jax.vmap(lambda a, s: self._seen(a, s).variance())(alphas, sigmas)
+        variances = self._variances(alphas, sigmas)
         b, c = alphas * sigmas / variances, alphas**2 / variances
         return jax.nn.log_softmax(self._log_label_masses(x0, z, b, c))
 
@@ -426,10 +426,15 @@ class Empirical(AbstractLabelledTarget):
         Relative to a unit weight at the own point, at alpha a_own + sqrt(v) z as in
         `own_partial`; the products with the data are taken once for all levels.
         """
-        variances = jax.vmap(lambda a, s: self._seen(a, s).variance())(alphas, sigmas)
+        variances = self._variances(alphas, sigmas)
         own = self.blocks.points.reshape(-1, self.dimension)[index]
         b, c = alphas / jnp.sqrt(variances), alphas**2 / variances
         return self._log_label_masses(own, z, b, c, index)
+
+    def _variances(
+        self, alphas: Float[Array, " t"], sigmas: Float[Array, " t"]
+    ) -> Float[Array, " t"]:
+        return jax.vmap(lambda a, s: self._seen(a, s).variance())(alphas, sigmas)
 
     def _log_label_masses(
         self, y: Point, z: Point, b: Array, c: Array, skip: Int[Array, ""] | int = -1

@@ -27,8 +27,7 @@ class Confusion(eqx.Module):
 def class_confusion(found: Sweep, feature: int = 0) -> Confusion:
     """The confusion of a feature's classes by exact soft labels, own points in."""
     of = found.features[feature]
-    masses = np.asarray(of.log_sum(found.log_masses_with_own()))
-    log_posterior = masses - np.logaddexp.reduce(masses, axis=-1, keepdims=True)
+    log_posterior = found.log_posterior(of)
     of_draw = np.asarray(of.of_label)[found.label]
     shape = found.noise.size, of.num_classes, of.num_classes
     matrix, stderr = np.full(shape, np.nan), np.full(shape, np.nan)
