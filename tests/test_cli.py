@@ -22,6 +22,8 @@ from faults import count_calls, fail_at, intercept, tree
 
 from jaxwin import cli
 from jaxwin._files import locked
+from jaxwin.cli import _common, _terminal
+from jaxwin.cli._report import Report
 from jaxwin.execution import Status, _info, next_look, run as run_blocks
 
 GENERATOR = np.random.default_rng(0)
@@ -29,16 +31,17 @@ POINTS = GENERATOR.normal(size=(40, 3))
 LABELS = np.arange(40) % 2
 # Points of two clusters, small enough for a whole run in seconds.
 CLUSTERS = POINTS + 4.0 * LABELS[:, None]
-KEEP_PROGRAMS = cli._keep_programs
+KEEP_PROGRAMS = _common.keep_programs
 PROGRAM = [sys.executable, "-c", "from jaxwin.cli import run; run()"]
 # The same, sent the signal of Ctrl-C after a thousand replicas.
 INTERRUPTED = """
 import contextlib, os, signal
 from jaxwin import cli
+from jaxwin.cli import _terminal
 
 # A shell's background jobs, and what they start, ignore the signal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-stages = cli._stages
+stages = _terminal.stages
 
 @contextlib.contextmanager
 def watched(quiet, resume):
@@ -52,7 +55,7 @@ def watched(quiet, resume):
             return then
         yield of_stage
 
-cli._stages = watched
+_terminal.stages = watched
 cli.run()
 """
 
@@ -62,7 +65,7 @@ def _inside(tmp_path, monkeypatch):
     """Run in an empty folder, where `jaxwin-report` would be made."""
     monkeypatch.chdir(tmp_path)
     # The configuration of this process is not for a command to change.
-    monkeypatch.setattr(cli, "_keep_programs", lambda: None)
+    monkeypatch.setattr(_common, "keep_programs", lambda: None)
 
 
 def refused(capsys, *argv: str) -> str:
@@ -176,15 +179,15 @@ def test_bad_line(capsys, argv):
 def test_data_comes_from_the_options():
     table = "age,sex,size\n3,f,1.5\n4,m,1.25\n3,m,1.75\n"
     Path("people").write_text(table)
-    data = cli.Report(file="people", x="size", labels="sex,age")._data()
+    data = Report(file="people", x="size", labels="sex,age").data()
     np.testing.assert_array_equal(data.points[:, 0], [1.5, 1.25, 1.75])
     assert [(f.name, f.classes) for f in data.features] == [
         ("sex", ("f", "m")),
         ("age", ("3", "4")),
     ]
     # The file of points may be given as `--x FILE`.
-    assert cli.Report(x="people", labels="sex")._data().points.shape == (3, 2)
-    assert cli.Report()._data().name == "digits"
+    assert Report(x="people", labels="sex").data().points.shape == (3, 2)
+    assert Report().data().name == "digits"
 
 
 @pytest.mark.parametrize("option", ["x", "labels"])
@@ -334,7 +337,7 @@ def test_command_and_call_give_the_same_numbers(finished, called):
 
 def test_a_long_list_of_classes_is_no_file_name():
     words = ["report", ",".join(map(str, range(200)))]
-    assert cli._last_part(words[1]) == words[1]
+    assert _common.last_part(words[1]) == words[1]
 
 
 def test_output_nobody_can_take():
@@ -392,7 +395,7 @@ def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch
     np.savez("data.npz", x=CLUSTERS, y=LABELS)
     command = ["report", "data.npz", "--quick", "--seed", "3", "--json", "--quiet"]
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "_stages", impatient)
+        patch.setattr(_terminal, "stages", impatient)
         assert cli.main(command) == 130
     parts = sorted(Path(".jaxwin-report.blocks").iterdir())
     names = ["Gaussian-classes-1", "classes-and-collapse", "late-start"]
@@ -424,9 +427,10 @@ def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
     assert {count // 64 for count in counts} <= set(looks)
     assert max(counts) > called["replicas"] == 2048
     assert "until_stderr=0.004" in found.call
-    cli.Report(until_stderr=0.004)._tell_reached(found)
+    told = report.largest_error(found), found.collapse.count
+    Report(until_stderr=0.004).tell_reached(*told)
     assert capsys.readouterr().err == ""
-    cli.Report(until_stderr=1e-4)._tell_reached(found)
+    Report(until_stderr=1e-4).tell_reached(*told)
     assert "--until-stderr 0.0001 was not reached" in capsys.readouterr().err
 
 
@@ -469,8 +473,8 @@ def test_programs_are_kept_in_the_cache_folder_of_the_user(finished, monkeypatch
 @pytest.mark.parametrize("off", [False, True])
 def test_cache_can_be_switched_off(monkeypatch, off):
     asked = []
-    monkeypatch.setattr(cli, "_keep_programs", lambda: asked.append(True))
-    cli.Report(no_cache=off).configure()
+    monkeypatch.setattr(_common, "keep_programs", lambda: asked.append(True))
+    Report(no_cache=off).configure()
     assert asked == ([] if off else [True])
 
 

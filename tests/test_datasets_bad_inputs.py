@@ -6,6 +6,7 @@ from bad_inputs import BAD_INPUTS, IMAGES, LABELS, TABLE, idx, npy, npz, read
 
 from jaxwin import cli, datasets
 from jaxwin._checks import BadInput
+from jaxwin.cli import _common
 
 
 def one_line(caught) -> str:
@@ -47,7 +48,7 @@ def test_bad_input_by_command(tmp_path, monkeypatch, capsys, case):
     for name, value in options.items():
         argv += [f"--{name}", str(value)]
     (tmp_path / "results").mkdir()
-    monkeypatch.setattr(cli, "_keep_programs", lambda: None)
+    monkeypatch.setattr(_common, "keep_programs", lambda: None)
     assert cli.main(argv) == 2
     shown = capsys.readouterr()
     assert shown.out == ""

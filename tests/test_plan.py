@@ -13,6 +13,7 @@ import pytest
 from jaxwin import cli
 from jaxwin._checks import BadInput
 from jaxwin.analysis import Feature, Sweep, sweep
+from jaxwin.cli import _common
 from jaxwin.execution import next_look
 from jaxwin.report import Plan, diagnose, noise_times, plan
 from jaxwin.report._plan import _replicas, largest_error
@@ -126,7 +127,7 @@ def test_runs_stop_within_half_of_the_planned_number_more():
 
 def test_command_tells_the_plan_and_stops(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_keep_programs", lambda: None)
+    monkeypatch.setattr(_common, "keep_programs", lambda: None)
     np.savez("data.npz", x=POINTS, y=LABELS)
     command = ["report", "data.npz", "--plan", "--quiet", "--until-stderr", "0.008"]
     assert cli.main(command) == 0

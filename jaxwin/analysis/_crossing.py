@@ -207,6 +207,19 @@ def crossing_place(
     return float(_cross(coordinate, curve[None], level)[0])
 
 
+def known_crossing(
+    times: Float[np.ndarray, " t"], curve: Float[np.ndarray, " t"], level: float
+) -> Crossing:
+    """Where a curve that is known without error crosses last, by cubic interpolation.
+
+    Not found where it does not cross between the first and the last of its times.
+    """
+    place = crossing_place(times, curve, level)
+    if np.isnan(place):
+        return _crossing(np.nan, np.nan, times[0], times[-1], False)
+    return exact(place)
+
+
 def unstack(crossings: Crossing) -> list[Crossing]:
     """The crossings of a leading axis one by one, on the host.
 

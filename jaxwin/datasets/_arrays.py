@@ -24,7 +24,7 @@ def npy_source(path: Path, x: str | None) -> Source:
 
 def npz_source(path: Path, x: str | None) -> Source:
     """The arrays of an `.npz` file; see `load` for the keys taken by default."""
-    keys = _keys(path, "file")
+    keys = npz_keys(path, "file")
     key = _point_key(keys, x, path)
     rest = {k: partial(read_array, path, k, "file") for k in keys if k != key}
     first = ("y_train",) if key == "x_train" else ()
@@ -35,7 +35,7 @@ def npz_source(path: Path, x: str | None) -> Source:
 
 def npz_labels(path: Path) -> np.ndarray:
     """The array of a file of labels: the one called so, or the only one."""
-    keys = _keys(path, "labels")
+    keys = npz_keys(path, "labels")
     found = [key for key in _LABEL_KEYS if key in keys] or keys
     if len(found) > 1 and found == keys:
         raise BadInput(
@@ -97,7 +97,7 @@ def _point_key(keys: list[str], x: str | None, path: Path) -> str:
     return rest[0]
 
 
-def _keys(path: Path, argument: str) -> list[str]:
+def npz_keys(path: Path, argument: str) -> list[str]:
     what = f"`{argument}` is {quoted(path)}"
     try:
         with zipfile.ZipFile(path) as archive:

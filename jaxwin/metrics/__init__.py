@@ -11,6 +11,7 @@ from jaxwin.metrics._likelihood import (
     negative_log_likelihood as negative_log_likelihood,
 )
 from jaxwin.metrics._line import wasserstein_1d as wasserstein_1d
+from jaxwin.metrics._memorised import memorised_fraction as memorised_fraction
 from jaxwin.metrics._metric import Metric as Metric
 from jaxwin.metrics._mmd import mmd as mmd
 from jaxwin.metrics._mode_moments import (

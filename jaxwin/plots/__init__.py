@@ -1,6 +1,7 @@
 """Results to figures: one function a figure, matplotlib's objects, no global state."""
 
 from jaxwin.plots._agreement import agreement as agreement
+from jaxwin.plots._beside import Series as Series, beside as beside
 from jaxwin.plots._collapse import collapse as collapse
 from jaxwin.plots._confusion import confusion as confusion
 from jaxwin.plots._information import information as information
@@ -11,6 +12,7 @@ from jaxwin.plots._noised_images import (
     noised_images as noised_images,
 )
 from jaxwin.plots._pair_times import pair_times as pair_times
+from jaxwin.plots._paths import paths as paths
 from jaxwin.plots._regimes import regimes as regimes
 from jaxwin.plots._spectrum import spectrum as spectrum
 from jaxwin.plots._style import INK as INK, to_png as to_png, to_svg as to_svg

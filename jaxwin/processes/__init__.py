@@ -12,6 +12,7 @@ from jaxwin.processes._edm import EDM as EDM
 from jaxwin.processes._linear_interpolant import LinearInterpolant as LinearInterpolant
 from jaxwin.processes._ornstein_uhlenbeck import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from jaxwin.processes._time_grids import (
+    dilated as dilated,
     discrete as discrete,
     edm_rho as edm_rho,
     log_snr_uniform as log_snr_uniform,

@@ -103,6 +103,58 @@ def edm_rho(
     return _between(process.time(-2 * rho * jnp.log(roots)), first, last)
 
 
+def dilated(
+    process: AbstractProcess,
+    start: ScalarLike,
+    end: ScalarLike,
+    steps: int,
+    until: ScalarLike,
+    share: float = 0.5,
+) -> Float[Array, " t"]:
+    """A share of the steps from `start` to `until`, equal ones; the rest to `end`.
+
+    Classes of N(+-m, v I), |m| = mu sqrt(d), separate on the interpolant within about
+    1 / sqrt(d) of its noisy end. With `until` = 1 - kappa / sqrt(d) (8 is a good kappa)
+    that stretch gets a number of steps that does not fall with d, and errors do not
+    grow with d; equal steps would need about sqrt(d) of them.
+
+    Args:
+        process: Whose domain holds the grid.
+        start: Noisy end, finite.
+        end: Clean end, < start; the clean end of the domain is allowed.
+        steps: Number of steps, >= 2.
+        until: Where the stretch with steps of its own ends, between `end` and `start`.
+        share: Of the steps that go there, in (0, 1); rounded, at least one step on
+            either side.
+
+    Returns:
+        steps + 1 strictly decreasing times, among them `start`, `until` and `end`.
+
+    Raises:
+        ValueError: As `uniform`; `until` not strictly between, `steps` < 2 or `share`
+            out of range.
+
+    References:
+        Aranguri, Biroli, Mezard & Vanden-Eijnden (2025), arXiv:2501.00988 (dilated
+        time; they count from u = 0 at noise).
+    """
+    first, last = _ends(process, start, end, steps)
+    if steps < 2:
+        raise ValueError(f"`steps` is {steps}; two stretches need at least 2.")
+    if not 0 < share < 1:
+        raise ValueError(f"`share` is {share}; it must lie strictly between 0 and 1.")
+    if is_concrete(until, first, last) and not last < until < first:
+        raise ValueError(
+            f"`until` is {until:g}; it must lie strictly between `end` = {last:g} and "
+            f"`start` = {first:g}."
+        )
+    taken = min(max(round(share * steps), 1), steps - 1)
+    middle = like(until, first)
+    before = first + _shares(taken, first) * (middle - first)
+    after = middle + _shares(steps - taken, first) * (last - middle)
+    return _between(jnp.concatenate([before[:-1], after]), first, last)
+
+
 def discrete(
     process: DiscreteDDPM, steps: int, start: int | None = None
 ) -> Float[Array, " t"]:

@@ -1,6 +1,7 @@
 """The diagnosis of a data set: one call, one page."""
 
 from jaxwin.report._clocks import named_clocks as named_clocks, on_clock as on_clock
+from jaxwin.report._collapse import Collapse as Collapse, collapse_of as collapse_of
 from jaxwin.report._diagnose import (
     Diagnosis as Diagnosis,
     crossings as crossings,
@@ -9,9 +10,24 @@ from jaxwin.report._diagnose import (
     pair_crossings as pair_crossings,
 )
 from jaxwin.report._feature_times import FeatureTimes as FeatureTimes
+from jaxwin.report._measuring import Measuring as Measuring
+from jaxwin.report._mixture import mixture as mixture
 from jaxwin.report._page import page as page
-from jaxwin.report._plan import Plan as Plan, plan as plan
+from jaxwin.report._plan import Plan as Plan, plan as plan, plan_study as plan_study
 from jaxwin.report._prepare import noise_times as noise_times
+from jaxwin.report._speciation import (
+    Speciation as Speciation,
+    speciation_of as speciation_of,
+)
+from jaxwin.report._study import Study as Study
 from jaxwin.report._summary import summary as summary
 from jaxwin.report._table import terminal_table as terminal_table
-from jaxwin.report._write import figures as figures, write as write
+from jaxwin.report._write import (
+    figures as figures,
+    write as write,
+    write_study as write_study,
+)
+from jaxwin.report.reproduce import (
+    figures_of_papers as figures_of_papers,
+    reproduce as reproduce,
+)

@@ -1,7 +1,6 @@
 """The diagnosis of a data set: when its classes separate, when samples are copies."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +9,6 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._checks import BadInput
 from jaxwin._files import PathLike
 from jaxwin.analysis import (
     Crossing,
@@ -21,18 +19,11 @@ from jaxwin.analysis import (
     unstack,
 )
 from jaxwin.datasets import Data, Normalized, from_arrays
-from jaxwin.execution import Progress, remove_runs
 from jaxwin.io import field
 from jaxwin.report._advice import STEPS, Advice, advise
 from jaxwin.report._feature_times import FeatureTimes, feature_times
+from jaxwin.report._measuring import Measuring, Stage
 from jaxwin.report._prepare import prepare
-
-# Replicas of a full and of a quick diagnosis; 128 batches of 64 for the bootstrap.
-FULL, QUICK = 8192, 2048
-# With `until_stderr`, at most so many times more.
-MOST = 16
-
-Stage = Callable[[str], Progress | None]
 
 
 class Diagnosis(eqx.Module):
@@ -142,30 +133,22 @@ def diagnose(
     Raises:
         BadInput: Data that cannot be diagnosed; one line that says what to do.
     """
-    if not 0 <= seed < 2**32:
-        raise BadInput(f"`seed` is {seed}; it must lie between 0 and 2^32 - 1.")
-    if until_stderr is not None and not until_stderr > 0:
-        raise BadInput(f"`until_stderr` is {until_stderr}; it must be positive.")
+    measuring = Measuring(
+        seed=seed,
+        quick=quick,
+        num_replicas=num_replicas,
+        until_stderr=until_stderr,
+        folder=folder,
+        resume=resume,
+        stage=stage,
+    )
     if not isinstance(points, Data):
         points = from_arrays(points, labels)
-    count = num_replicas or (QUICK if quick else FULL)
-    least = count if until_stderr is None else min(count, QUICK)
-    most = count if until_stderr is None else MOST * count
-    prepared = prepare(points, classes, num_points, normalize, pca, shape, seed, least)
-
-    def options(name: str, key: Array) -> dict[str, Any]:
-        return {
-            "num_replicas": most,
-            "key": key,
-            "until_stderr": until_stderr,
-            "folder": None if folder is None else Path(folder) / name.replace(" ", "-"),
-            "resume": resume,
-            "progress": stage(name) if stage is not None else None,
-        }
-
-    if folder is not None and not resume:
-        remove_runs(folder)
-    sweep_key, class_key, start_key = jr.split(jr.key(seed), 3)
+    selection = classes, num_points, normalize, pca, shape
+    prepared = prepare(points, *selection, seed, measuring.least)
+    measuring.begin()
+    sweep_key, class_key, start_key = measuring.keys(3)
+    options = measuring.options
     law, normal, axes = prepared.law, prepared.normal, prepared.axes
     found = sweep(
         law,
@@ -235,7 +218,7 @@ def diagnose(
         precision=str(law.centre.dtype),
         call=f"jaxwin.report.diagnose(points, labels, classes={classes!r}, "
         f"num_points={num_points}, normalize={normal.convention!r}, pca={pca}, "
-        f"seed={seed}, num_replicas={count}{until})",
+        f"seed={seed}, num_replicas={measuring.count}{until})",
         example_labels=tuple(range(len(prepared.examples) if features else 0)),
         examples=prepared.examples,
     )

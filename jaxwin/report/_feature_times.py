@@ -90,7 +90,7 @@ def feature_times(
         general=speciation.general_times(found, number) if len(judged) else None,
         confusion=windows.class_confusion(found, number) if few else None,
         tree=speciation.merge_tree(found, number) if few else None,
-        information=_information(found, number) if some else None,
+        information=class_information_of(found, number) if some else None,
         name=name,
         classes=classes,
         class_counts=tuple(int(count) for count in np.bincount(labels)),
@@ -129,7 +129,7 @@ def _gaussian(
     return speciation.clone_agreement(observed, found.noise, pairs=pairs, **options)
 
 
-def _information(found: Sweep, number: int) -> ClassInformation:
+def class_information_of(found: Sweep, number: int) -> ClassInformation:
     """I(c; x_t), by the entropy of the exact posterior: less noisy than the loss."""
     feature = found.features[number]
     log_p = found.log_posterior(feature)

@@ -1,24 +1,18 @@
-"""What a diagnosis costs, told by a small one before the run."""
+"""What a study costs, told by a small one before the run."""
 
 import dataclasses
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from jaxwin._checks import BadInput
 from jaxwin.execution import Progress, Status, next_look
-from jaxwin.report._diagnose import (
-    FULL,
-    MOST,
-    QUICK,
-    Diagnosis,
-    Stage,
-    diagnose,
-    largest_error,
-)
+from jaxwin.report._diagnose import Diagnosis, diagnose, largest_error
+from jaxwin.report._measuring import MOST, Measuring, Stage
+from jaxwin.report._study import Study
 
 # Replicas in a block, and blocks before errors are looked at, in every stage.
 BLOCK, MIN_BLOCKS = 64, 32
@@ -31,7 +25,7 @@ COPIES = 8
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a diagnosis would cost.
+    """What a study would cost.
 
     noised_points: of the pass over the data. seconds: wall time of `diagnose`, programs
     compiled as in the pilot; a page takes some seconds more. bytes: peak resident
@@ -64,9 +58,10 @@ class Plan:
 
 @dataclasses.dataclass
 class _Pace:
-    """When the blocks of a stage were done, and the worst error after the last one."""
+    """When how many replicas of a stage were done, and the worst error at the last."""
 
     times: list[float] = dataclasses.field(default_factory=list)
+    done: list[int] = dataclasses.field(default_factory=list)
     stderr: float = 0.0
 
     def told(self, show: Progress | None) -> Progress:
@@ -74,6 +69,7 @@ class _Pace:
 
         def watch(status: Status) -> None:
             self.times.append(time.perf_counter())
+            self.done.append(status.done)
             self.stderr = status.stderr
             if show is not None:
                 show(status)
@@ -83,8 +79,9 @@ class _Pace:
     @property
     def seconds_each(self) -> float:
         """Seconds a replica after the second block: by then all is compiled."""
-        blocks = len(self.times) - 2
-        return (self.times[-1] - self.times[1]) / (BLOCK * max(blocks, 1))
+        if len(self.times) < 3:
+            return 0.0
+        return (self.times[-1] - self.times[1]) / (self.done[-1] - self.done[1])
 
 
 def plan(
@@ -99,12 +96,9 @@ def plan(
 ) -> Plan:
     """Tell what `diagnose` costs, by a pilot: the same on 1,024 noised points.
 
-    An error s at N_0 noised points becomes u at N = N_0 (s / u)^2, up to the next look
-    at the errors (`execution.run`); each stage takes the time of its blocks. What it
-    takes to read curves is left as in the pilot: on digits 35 s are told, 41 s taken,
-    1.3 GiB told, 1.2 GiB taken. With
-    `until_stderr` the run looks at errors that are noisy themselves, the largest of
-    many: it may stop a look or two away.
+    What it takes to read curves is left as in the pilot: on digits 35 s are told, 41 s
+    taken, 1.3 GiB told, 1.2 GiB taken. With `until_stderr` the run looks at errors that
+    are noisy themselves, the largest of many: it may stop a look or two away.
 
     Args:
         points: As in `diagnose`.
@@ -118,9 +112,59 @@ def plan(
     Raises:
         BadInput: Data that cannot be diagnosed; one line that says what to do.
     """
-    if until_stderr is not None and not until_stderr > 0:
-        raise BadInput(f"`until_stderr` is {until_stderr}; it must be positive.")
-    count = num_replicas or (QUICK if quick else FULL)
+
+    def run(**measuring: Any) -> tuple[float, int]:
+        found = diagnose(points, labels, **measuring, **options)
+        # Point by point, errors are known better than from the batches of a run.
+        return largest_error(found), _kept(found)
+
+    return _plan(run, until_stderr, quick, num_replicas, stage)
+
+
+def plan_study(
+    study: Callable[..., Study],
+    *,
+    until_stderr: float | None = None,
+    quick: bool = False,
+    num_replicas: int | None = None,
+    stage: Stage | None = None,
+) -> Plan:
+    """Tell what a study costs, as `plan` does for `diagnose`.
+
+    Args:
+        study: Called with the options of `Measuring`.
+        until_stderr: The error that is wanted; the cost of the plain run if left out.
+        quick: A fourth of the replicas.
+        num_replicas: Replicas of the plain run.
+        stage: For the pilot.
+
+    Raises:
+        BadInput: What the study refuses.
+    """
+
+    def run(**measuring: Any) -> tuple[float, int]:
+        found = study(**measuring)
+        return found.largest_error, found.kept
+
+    return _plan(run, until_stderr, quick, num_replicas, stage)
+
+
+def _plan(
+    run: Callable[..., tuple[float, int]],
+    until_stderr: float | None,
+    quick: bool,
+    num_replicas: int | None,
+    stage: Stage | None,
+) -> Plan:
+    """An error s at N_0 replicas becomes u at N = N_0 (s / u)^2.
+
+    Up to the next look at the errors (`execution.run`); each stage takes the time of
+    its blocks. `run` returns the largest error and the bytes kept of a replica.
+    """
+    measuring = Measuring(
+        until_stderr=until_stderr, quick=quick, num_replicas=num_replicas
+    )
+    count = measuring.count
     pilot = min(count, BLOCK * max(PILOT, ROUNDS * jax.local_device_count()))
     paces: dict[str, _Pace] = {}
 
@@ -129,21 +173,18 @@ def plan(
         return paces[name].told(None if stage is None else stage(name))
 
     start = time.perf_counter()
-    found = diagnose(points, labels, num_replicas=pilot, stage=watched, **options)
+    worst, kept = run(num_replicas=pilot, stage=watched)
     seconds = time.perf_counter() - start
     needed = lambda stderr: _replicas(stderr, pilot, count, until_stderr)
-    first, *others = paces.values()
-    # Point by point, errors are known better than from the batches that a run looks at.
-    worst = largest_error(found)
     noised = needed(worst)
-    seconds += first.seconds_each * (noised - pilot)
-    for pace in others:
-        seconds += pace.seconds_each * (needed(pace.stderr) - pilot)
+    for i, pace in enumerate(paces.values()):
+        more = (noised if i == 0 else needed(pace.stderr)) - pilot
+        seconds += pace.seconds_each * more
     resident = _peak()
     return Plan(
         noised_points=noised,
         seconds=seconds,
-        bytes=None if resident is None else resident + _kept(found, noised - pilot),
+        bytes=None if resident is None else resident + kept * (noised - pilot),
         stderr=worst * math.sqrt(pilot / noised),
         until_stderr=until_stderr,
     )
@@ -157,10 +198,10 @@ def _replicas(stderr: float, pilot: int, count: int, until: float | None) -> int
     return min(BLOCK * next_look(blocks, MIN_BLOCKS), MOST * count)
 
 
-def _kept(found: Diagnosis, noised: int) -> int:
-    """Bytes by which memory grows with so many noised points more."""
+def _kept(found: Diagnosis) -> int:
+    """Bytes by which memory grows with a noised point more."""
     joint = math.prod(len(feature.classes) for feature in found.features)
-    return 8 * COPIES * noised * found.collapse.noise.size * min(joint, found.n)
+    return 8 * COPIES * found.collapse.noise.size * min(joint, found.n)
 
 
 def _peak() -> int | None:

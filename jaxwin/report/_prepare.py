@@ -119,16 +119,26 @@ def noise_times(
     the inverse distance of near neighbours. A change of scale shifts the whole grid.
     """
     centred = points - points.mean(axis=0)
-    square = np.einsum("nd,nd->n", centred, centred)
-    widest = np.sqrt(np.mean(square))
-    some = np.random.default_rng(seed).permutation(len(points))[:256]
-    apart = square[some, None] + square[None] - 2 * centred[some] @ centred.T
-    # Duplicates and the point itself are no neighbours.
-    apart = np.where(apart > 1e-12 * widest**2, apart, np.inf)
-    near = np.sqrt(apart.min(axis=1))
-    near = np.quantile(near[np.isfinite(near)], 0.1)
+    widest = np.sqrt(np.mean(np.einsum("nd,nd->n", centred, centred)))
+    near = np.quantile(near_distances(centred, 256, seed), 0.1)
     signal = np.geomspace(12 / near, 1 / (8 * widest), count)
     return np.asarray(OrnsteinUhlenbeck().time(2 * jnp.log(jnp.asarray(signal))))
+
+
+def near_distances(
+    centred: Float[np.ndarray, "n d"], count: int, seed: int = 0
+) -> Float[np.ndarray, " m"]:
+    """Distance of some points, drawn at random, to their nearest neighbour.
+
+    Repeated points are one; what has no neighbour is left out.
+    """
+    square = np.einsum("nd,nd->n", centred, centred)
+    some = np.random.default_rng(seed).permutation(len(centred))[:count]
+    apart = square[some, None] + square[None] - 2 * centred[some] @ centred.T
+    # Duplicates and the point itself are no neighbours.
+    apart = np.where(apart > 1e-12 * np.mean(square), apart, np.inf)
+    near = np.sqrt(apart.min(axis=1))
+    return near[np.isfinite(near)]
 
 
 def _in_shape(data: Data, shape: Sequence[int]) -> Data:

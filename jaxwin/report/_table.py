@@ -1,5 +1,6 @@
 """The key times of a diagnosis for the terminal."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from jaxwin.analysis import Crossing
@@ -32,40 +33,64 @@ LONGEST = 14
 
 def terminal_table(diagnosis: Diagnosis) -> "rich.table.Table":
     """The key times on four clocks, as a table that `rich` prints."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     d = diagnosis
     count = len(d.classes)
     classes = f", {count} class{'es' if count > 1 else ''}" if count else ""
-    table = Table(
-        # Text, not markup: a class may be called "[red]".
-        title=Text(
-            f"{d.name}: n = {d.n:,}, d = {d.d:,}{classes}, {d.normalization}, "
-            f"seed {d.seed}"
-        ),
-        caption=Text(
-            "± one standard error. DDPM-1000 linear, 0-based index. The page has every "
-            "time, clock and interval."
-        ),
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+    title = f"{d.name}: n = {d.n:,}, d = {d.d:,}{classes}, {d.normalization}, "
+    return times_table(
+        f"{title}seed {d.seed}",
+        _groups(diagnosis),
+        "The page has every time, clock and interval.",
     )
-    table.add_column("")
-    for title in CLOCKS.values():
-        table.add_column(title)
+
+
+def times_table(
+    title: str, groups: Sequence[Sequence[tuple[str, Crossing]]], note: str = ""
+) -> "rich.table.Table":
+    """Times on four clocks, in groups of rows."""
+    table = plain_table(
+        title,
+        ["", *CLOCKS.values()],
+        f"± one standard error. DDPM-1000 linear, 0-based index. {note}".strip(),
+    )
     processes = {key: named_clocks()[key] for key in CLOCKS}
-    for rows in _groups(diagnosis):
+    for rows in groups:
         labels, times = zip(*rows, strict=True)
         columns = [
             [_cell(time, key) for time in on_clock(times, process)]
             for key, process in processes.items()
         ]
         for label, *cells in zip(labels, *columns, strict=True):
-            table.add_row(Text(label), *map(Text, cells))
+            add_row(table, label, *cells)
         table.add_section()
     return table
+
+
+def plain_table(
+    title: str, columns: Sequence[str], caption: str = ""
+) -> "rich.table.Table":
+    """A table without rows."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, not markup: a class may be called "[red]".
+    table = Table(
+        title=Text(title),
+        caption=Text(caption) if caption else None,
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for name in columns:
+        table.add_column(name)
+    return table
+
+
+def add_row(table: "rich.table.Table", *cells: str) -> None:
+    """A row of plain text."""
+    from rich.text import Text
+
+    table.add_row(*map(Text, cells))
 
 
 def _cell(time: Time, clock: str) -> str:

@@ -10,7 +10,16 @@ from jaxwin.targets._base import (
     Local as Local,
     Moments as Moments,
 )
+from jaxwin.targets._curie_weiss import CurieWeiss as CurieWeiss
+from jaxwin.targets._discrete import AbstractDiscreteLaw as AbstractDiscreteLaw
 from jaxwin.targets._empirical import Empirical as Empirical
 from jaxwin.targets._gaussian_mixture import GaussianMixture as GaussianMixture
+from jaxwin.targets._hidden_manifold import HiddenManifold as HiddenManifold
+from jaxwin.targets._ising_chain import (
+    IsingChain as IsingChain,
+    ising_covariance_distance as ising_covariance_distance,
+    ising_covariance_distance_limit as ising_covariance_distance_limit,
+)
 from jaxwin.targets._point_groups import PointGroups as PointGroups
 from jaxwin.targets._reduction import Reduction as Reduction, reduce as reduce
+from jaxwin.targets._spins import Spins as Spins

@@ -1,6 +1,7 @@
 """What a denoiser, a target and a labelled target are: contracts for one point."""
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,11 +34,13 @@ class Moments(eqx.Module):
         Taken from the smaller of factor^T factor and factor factor^T, which share their
         positive eigenvalues. Past the rank of the factor eigenvalues equal `variance`;
         directions there are zero where they were not needed to find the others.
+        Gradients of an eigenvalue that stands alone, and of its direction, are right
+        whatever coincides among the others.
         """
         dimension, rank = self.factor.shape
         tall = dimension > rank
         a = self.factor.T if tall else self.factor
-        values, vectors = jnp.linalg.eigh(jnp.matmul(a, a.T, precision="highest"))
+        values, vectors = _eigh(jnp.matmul(a, a.T, precision="highest"))
         values = jnp.clip(values[::-1][:count], 0)
         vectors = vectors[:, ::-1][:, :count]
         if tall:
@@ -47,6 +50,32 @@ class Moments(eqx.Module):
         missing = (0, min(count, dimension) - values.size)
         values = jnp.pad(values, missing) + self.variance
         return values, jnp.pad(vectors, ((0, 0), missing))
+
+
+@jax.custom_jvp
+def _eigh(
+    matrix: Float[Array, "r r"],
+) -> tuple[Float[Array, " r"], Float[Array, "r r"]]:
+    """Eigenvalues, ascending, and eigenvectors, with gradients at equal eigenvalues.
+
+    d lambda_i = u_i . dA u_i and d u_i = sum_j u_j (u_j . dA u_i) / (lambda_i -
+    lambda_j) over the eigenvalues that differ from lambda_i: what turns within equal
+    ones changes no function of A. The rule of `jax.numpy.linalg.eigh` divides by zero.
+    """
+    return tuple(jnp.linalg.eigh(matrix))
+
+
+@_eigh.defjvp
+def _eigh_jvp(primals, tangents):
+    (matrix,), (change,) = primals, tangents
+    values, vectors = _eigh(matrix)
+    product = functools.partial(jnp.matmul, precision="highest")
+    inside = product(vectors.T, product((change + change.T) / 2, vectors))
+    gap = values[None] - values[:, None]
+    rounding = values.size * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values))
+    apart = jnp.abs(gap) > rounding
+    turn = jnp.where(apart, inside / jnp.where(apart, gap, 1), 0)
+    return (values, vectors), (jnp.diagonal(inside), product(vectors, turn))
 
 
 class Local(NamedTuple):

@@ -7,21 +7,22 @@ All are solved for the SNR s^2 = alpha^2 / sigma^2 and stated in OU time,
 e^{2t} = 1 + 1 / s^2.
 """
 
-from collections.abc import Callable
-
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix as optx
 from jaxtyping import Array, Float
 
-from jaxwin._numerics import as_float
 from jaxwin._typing import ScalarLike
-from jaxwin.analysis._crossing import Crossing, exact
-from jaxwin.analysis.speciation import class_information
-
-# Share of the float type's range of log-SNR that is searched for a root.
-SEARCHED = 0.9
+from jaxwin.analysis._crossing import Crossing
+from jaxwin.analysis.collapse._arguments import (
+    check_not_negative,
+    check_positive,
+    check_several,
+    floats,
+    spectrum,
+)
+from jaxwin.analysis.collapse._solve import time_at
+from jaxwin.analysis.speciation import class_information, disagreement
 
 
 def leading_time(rate: ScalarLike, std: ScalarLike) -> Float[Array, ""]:
@@ -33,10 +34,29 @@ def leading_time(rate: ScalarLike, std: ScalarLike) -> Float[Array, ""]:
         rate: log(n) / d, > 0.
         std: Standard deviation of a cluster in one coordinate, > 0.
 
+    Raises:
+        ValueError: An argument is not > 0.
+
     References:
         Biroli et al., arXiv:2402.18491, section 3 (random energy model).
     """
-    return 0.5 * jnp.log1p(as_float(std) ** 2 / jnp.expm1(2 * as_float(rate)))
+    check_positive(rate=rate, std=std)
+    rate, std = floats(rate, std)
+    # e^{2 rate} itself would overflow.
+    return 0.5 * jnp.log1p(std**2 * jnp.exp(-2 * rate) / -jnp.expm1(-2 * rate))
+
+
+def leading_rate(time: ScalarLike, std: ScalarLike) -> Float[Array, ""]:
+    """The log(n) / d whose leading collapse time is `time`: log(1 + S) / 2.
+
+    S = std^2 / (e^{2t} - 1); the boundary of the phase diagram, condensed below it.
+
+    Raises:
+        ValueError: An argument is not > 0.
+    """
+    check_positive(time=time, std=std)
+    time, std = floats(time, std)
+    return 0.5 * jnp.log1p(std**2 / jnp.expm1(2 * time))
 
 
 def gaussian_time(eigenvalues: Float[Array, " d"], num_points: ScalarLike) -> Crossing:
@@ -45,8 +65,12 @@ def gaussian_time(eigenvalues: Float[Array, " d"], num_points: ScalarLike) -> Cr
     The population is taken as Gaussian with covariance eigenvalues lambda_i; no
     sampling. Not found where no direction varies, where n < 2, or where the SNR would
     leave the range of the float type.
+
+    Raises:
+        ValueError: A negative eigenvalue.
     """
-    return _solve(_gaussian_information, eigenvalues, _log(num_points, eigenvalues))
+    eigenvalues, count = floats(spectrum(eigenvalues), num_points)
+    return time_at(gaussian_information, eigenvalues, jnp.log(count))
 
 
 def gaussian_points(eigenvalues: Float[np.ndarray, " d"], time: float) -> float | None:
@@ -61,56 +85,58 @@ def gaussian_points(eigenvalues: Float[np.ndarray, " d"], time: float) -> float 
 
 
 def two_cluster_time(
-    separation_sq: ScalarLike, std: ScalarLike, dimension: int, num_points: ScalarLike
+    separation_sq: ScalarLike,
+    std: ScalarLike,
+    dimension: ScalarLike,
+    num_points: ScalarLike,
 ) -> Crossing:
     """Where the exact information of two equal clusters reaches log n, in OU time.
 
     I = (d / 2) log(1 + s^2 std^2) + I_class(r), r^2 = |m|^2 s^2 / (1 + s^2 std^2).
 
+    Not found where the clusters are points and n is more than two of them.
+
     Args:
-        separation_sq: |m|^2 of the clusters at +-m.
-        std: Standard deviation within a cluster.
+        separation_sq: |m|^2 of the clusters at +-m, >= 0.
+        std: Standard deviation within a cluster, >= 0.
         dimension: d.
-        num_points: n.
+        num_points: n, at least 2.
+
+    Raises:
+        ValueError: An argument out of range.
     """
-
-    def information(log_snr: Array, law: Array) -> Array:
-        snr = jnp.exp(log_snr)
-        wide = 1 + snr * law[1] ** 2
-        r = jnp.sqrt(law[0] * snr / wide)
-        return dimension / 2 * jnp.log(wide) + class_information(r)
-
-    law = jnp.stack([as_float(separation_sq), as_float(std)])
-    return _solve(information, law, _log(num_points, law))
+    check_not_negative(separation_sq=separation_sq, std=std)
+    check_positive(dimension=dimension)
+    check_several(num_points)
+    law = floats(separation_sq, std, dimension, num_points)
+    return time_at(two_cluster_information, tuple(law[:3]), jnp.log(law[3]))
 
 
-def _gaussian_information(log_snr: Array, spread: Array) -> Array:
-    return 0.5 * jnp.sum(jnp.log1p(jnp.exp(log_snr) * spread))
+def gaussian_information(log_snr: Array, eigenvalues: Array) -> Float[Array, ""]:
+    """I(x0; x) of a Gaussian law, in nats."""
+    return 0.5 * jnp.sum(jnp.log1p(jnp.exp(log_snr) * eigenvalues))
 
 
-def _log(num_points: ScalarLike, law: Array) -> Array:
-    return jnp.log(as_float(num_points)).astype(law.dtype)
+def two_cluster_information(
+    log_snr: Array, law: tuple[Array, Array, Array]
+) -> Float[Array, ""]:
+    """I(x0; x) of two equal clusters (|m|^2, std, d), in nats."""
+    separation_sq, std, dimension = law
+    snr = jnp.exp(log_snr)
+    wide = 1 + snr * std**2
+    classes = class_information_at(separation_sq * snr / wide)
+    return dimension / 2 * jnp.log1p(snr * std**2) + classes
 
 
-@eqx.filter_jit
-def _solve(
-    information: Callable[[Array, Array], Array], law: Array, level: Array
-) -> Crossing:
-    """The OU time at which information(log_snr, law) = level = log n, by bisection.
+@jax.custom_jvp
+def class_information_at(square: Float[Array, ""]) -> Float[Array, ""]:
+    """I_class as a function of r^2, whose slope 1 - phi is finite at zero too."""
+    return class_information(jnp.sqrt(square))
 
-    Differentiable in `law` and n by the implicit function theorem.
-    """
-    gap = lambda log_snr, args: information(log_snr, args[0]) - args[1]
-    highest = SEARCHED * jnp.log(jnp.asarray(jnp.finfo(law.dtype).max, law.dtype))
-    lowest = -highest
-    args = law, level
-    found = (gap(lowest, args) < 0) & (gap(highest, args) > 0)
-    # Where nothing crosses, solve something that does: a masked branch stays finite.
-    safe = lambda log_snr, args: jnp.where(found, gap(log_snr, args), log_snr)
-    solver = optx.Bisection(rtol=1e-14, atol=1e-14)
-    bracket = dict(lower=lowest, upper=highest)
-    start = jnp.zeros_like(lowest)
-    root = optx.root_find(
-        safe, solver, start, args, bracket, max_steps=256, throw=False
-    )
-    return exact(0.5 * jnp.log1p(jnp.exp(-root.value)), found)
+
+@class_information_at.defjvp
+def _class_information_jvp(
+    primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    (square,), (moved,) = primals, tangents
+    return class_information_at(square), disagreement(jnp.sqrt(square)) * moved

@@ -4,6 +4,14 @@ from jaxwin.analysis.information._class_information import (
     ClassInformation as ClassInformation,
     class_information as class_information,
 )
+from jaxwin.analysis.information._measured import (
+    measured_class_information as measured_class_information,
+)
+from jaxwin.analysis.information._mmse import (
+    DenoisingInformation as DenoisingInformation,
+    from_losses as from_losses,
+    from_mmse as from_mmse,
+)
 from jaxwin.analysis.information._mutual_information import (
     mutual_information as mutual_information,
 )

@@ -8,11 +8,12 @@ half the distance of the noised means in units of the noised width.
 """
 
 import jax.numpy as jnp
-import optimistix as optx
 from jaxtyping import Array, Float
 
 from jaxwin._numerics import as_float
 from jaxwin._typing import ScalarLike
+from jaxwin.analysis.speciation._arguments import check
+from jaxwin.analysis.speciation._root import bracketed_root
 
 # Trapezoid rule for analytic, decaying integrands: its error falls like
 # exp(-2 pi a / step), a the distance of the nearest pole (pi / 2 below).
@@ -74,14 +75,18 @@ def separation_at(phi: ScalarLike) -> Float[Array, ""]:
     """The r at which two equal classes have clone agreement `phi` in (1/2, 1).
 
     Differentiable in `phi` by the implicit function theorem.
+
+    Raises:
+        ValueError: `phi` is not between 1/2 and 1.
     """
+    check(phi, lambda phi: (phi > 0.5) & (phi < 1), "phi", "in (1/2, 1)")
     target = jnp.log1p(-as_float(phi))
-    gap = lambda log_r, level: jnp.log(disagreement(jnp.exp(log_r))) - level
-    solver = optx.Bisection(rtol=1e-13, atol=1e-13)
-    bracket = dict(lower=-20.0, upper=4.0)
-    start = jnp.zeros((), target.dtype)
-    solution = optx.root_find(gap, solver, start, target, bracket, max_steps=256)
-    return jnp.exp(solution.value)
+    low, high = (jnp.full((), end, target.dtype) for end in (-20.0, 4.0))
+    return jnp.exp(bracketed_root(_shortfall, low, high, target))
+
+
+def _shortfall(log_r: Array, target: Array) -> Array:
+    return target - jnp.log(disagreement(jnp.exp(log_r)))
 
 
 def _tilted(g, r: ScalarLike, weight: ScalarLike) -> Float[Array, ""]:

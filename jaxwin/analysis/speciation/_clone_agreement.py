@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from jaxwin._checks import check_curve, check_one_of
-from jaxwin._typing import Key
+from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.channels import AbstractObserved
 from jaxwin.execution import run
@@ -100,7 +100,7 @@ def clone_agreement(
     check_curve(noises, "noises")
     key = jr.key(0) if key is None else key
     log_prior = observed.log_label_prior()
-    chosen = _pairs(pairs, np.asarray(log_prior) > -np.inf)
+    chosen = chosen_pairs(pairs, np.asarray(log_prior) > -np.inf)
     arguments = observed, jnp.asarray(noises), jnp.asarray(chosen)
     replica = eqx.Partial(_purities, *arguments)
     fixed = {"watch": lambda result: result[0], "min_blocks": MIN_BLOCKS}
@@ -136,9 +136,10 @@ def clone_agreement(
     )
 
 
-def _pairs(
-    pairs: ArrayLike | Literal["all"] | None, present: Bool[np.ndarray, " c"]
+def chosen_pairs(
+    pairs: AnyArray | Literal["all"] | None, present: Bool[np.ndarray, " c"]
 ) -> Int[np.ndarray, "p 2"]:
+    """Pairs of labels as an array; refused where a label does not exist."""
     if pairs is None:
         return np.zeros((0, 2), np.int32)
     if isinstance(pairs, str):
@@ -175,14 +176,19 @@ def _pair_blocks(
     phi averages the two classes' mean purities, each the ratio of what was summed over
     draws of the class and their share; blocks enter by the ratio's linear part.
     """
+    check_drawn(pairs, share)
+    each = (purity / share[..., None])[None]
+    moved = block_purity - each * block_share[..., None]
+    return np.mean(each + moved / share[None, ..., None], axis=2)
+
+
+def check_drawn(pairs: Int[np.ndarray, "p 2"], share: Float[np.ndarray, "p 2"]) -> None:
+    """Raise ValueError where a side of a pair has no draws."""
     if not share.all():
         raise ValueError(
             f"label {pairs[share == 0][0]} of `pairs` was never drawn; raise "
             f"`num_replicas`, or leave its pairs out."
         )
-    each = (purity / share[..., None])[None]
-    moved = block_purity - each * block_share[..., None]
-    return np.mean(each + moved / share[None, ..., None], axis=2)
 
 
 def _purities(

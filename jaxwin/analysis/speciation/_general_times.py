@@ -1,8 +1,10 @@
 """The general-class time: when two classes of any kind can no longer be told apart."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from jaxwin.analysis._crossing import Crossing, read_off, stack
 from jaxwin.analysis._sweep import LEAST_NOISES, Draws, Sweep
@@ -56,22 +58,40 @@ def _mean_is_deviation(found: Sweep, draws: Draws, a: int, b: int) -> Crossing:
     largest = np.abs(gap).max(axis=0)
     gap = gap / np.where(largest > 0, largest, 1)
     powers = np.stack([gap, gap**2], axis=1)
-    counts = draws.counts
-    some = counts > 0
-    means = draws.sums(powers)[some] / counts[some, None, None]
+    return mean_is_deviation(
+        found.coordinate[start:],
+        powers.mean(axis=0),
+        draws.sums(powers),
+        draws.counts,
+        found.clock,
+    )
+
+
+def mean_is_deviation(
+    coordinate: Float[np.ndarray, " t"],
+    powers: Float[np.ndarray, "2 t"],
+    block_sums: Float[np.ndarray, "b 2 t"],
+    block_counts: Float[np.ndarray, " b"],
+    clock: Callable[[Array], ArrayLike],
+) -> Crossing:
+    """Where E[L] = sd(L), from averages of L and L^2, over draws and in each block.
+
+    Args:
+        coordinate: As in `read_off`.
+        powers: E[L] and E[L^2] at each noise.
+        block_sums: Sums of L and L^2 over the draws of each block.
+        block_counts: Draws in each block; blocks without any are left out.
+        clock: As in `read_off`.
+    """
+    some = block_counts > 0
+    means = block_sums[some] / block_counts[some, None, None]
 
     def excess(curves: np.ndarray) -> np.ndarray:
         mean, square = curves[..., 0, :], curves[..., 1, :]
         return mean - np.sqrt(np.clip(square - mean**2, 0, None))
 
     return read_off(
-        found.coordinate[start:],
-        powers.mean(axis=0),
-        means,
-        counts[some],
-        0.0,
-        found.clock,
-        statistic=excess,
+        coordinate, powers, means, block_counts[some], 0.0, clock, statistic=excess
     )
 
 

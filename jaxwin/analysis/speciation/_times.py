@@ -5,10 +5,12 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._typing import Point, ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
+from jaxwin.analysis.speciation._arguments import check
 from jaxwin.io import field
 from jaxwin.targets import (
     AbstractLabelledTarget,
@@ -61,21 +63,32 @@ def spectrum(law: AbstractTarget, count: int = 10) -> Spectrum:
     A data set divides by n - 1 and carries the standard error of its largest
     eigenvalue over fresh data, sd((u . (a - mean))^2) / sqrt(n); an exact law has none.
     """
+    values, directions, errors = components(law, count)
+    return Spectrum(values, directions, errors[0])
+
+
+def components(
+    law: AbstractTarget, count: int
+) -> tuple[Float[Array, " c"], Float[Array, "d c"], Float[Array, " c"]]:
+    """As `spectrum`, with the standard error of every eigenvalue.
+
+    Errors are to first order, for eigenvalues that stand apart from the others.
+    """
     if not isinstance(law, Empirical):
         values, directions = law.moments().leading(count)
-        return Spectrum(values, directions, jnp.zeros_like(values[0]))
+        return values, directions, jnp.zeros_like(values)
     moments = law.moments()
     n = jnp.sum(law.blocks.log_weights > -jnp.inf).astype(moments.mean.dtype)
     data = Moments(moments.mean, moments.factor, jnp.zeros_like(moments.variance))
     values, directions = data.leading(count)
     # Columns of the factor are sqrt(1/n) (a_i - mean).
-    along = jnp.matmul(directions[:, 0], data.factor, precision="highest")
+    along = jnp.matmul(directions.T, data.factor, precision="highest")
     # In units of the eigenvalue: fourth powers leave the range of float32.
-    top = jnp.where(values[0] > 0, values[0], 1)
-    fourth = jnp.sum((along**2 / top) ** 2) * n
-    stderr = top * jnp.sqrt(jnp.clip(fourth - (values[0] / top) ** 2, 0) / n)
+    size = jnp.where(values > 0, values, 1)
+    fourth = jnp.sum((along**2 / size[:, None]) ** 2, axis=1) * n
+    errors = size * jnp.sqrt(jnp.clip(fourth - (values / size) ** 2, 0) / n)
     unbiased = n / jnp.maximum(n - 1, 1)
-    return Spectrum(values * unbiased + moments.variance, directions, stderr)
+    return values * unbiased + moments.variance, directions, errors
 
 
 def times(
@@ -95,6 +108,9 @@ def times(
     Returns:
         Times in OU time (dx = -x dt + sqrt(2) dW).
 
+    Raises:
+        ValueError: A covariance with a negative eigenvalue.
+
     References:
         Biroli et al., arXiv:2402.18491, section 2; curvature and potential for two
         classes at +-m: B = |m|^2.
@@ -105,7 +121,11 @@ def times(
         dimension = found.directions.shape[0]
     else:
         dimension = law.shape[0]
-        top = jnp.linalg.eigvalsh(law)[-1]
+        values = jnp.linalg.eigvalsh(law)
+        rounding = law.shape[0] * jnp.finfo(law.dtype).eps * jnp.max(jnp.abs(law))
+        remedy = "a covariance without negative eigenvalues: clip its spectrum"
+        check(values, lambda v: v >= -64 * np.asarray(rounding), "law", remedy)
+        top = values[-1]
         stderr = jnp.zeros_like(top)
     zero = jnp.zeros_like(top)
     classes = _Classes(zero, zero, zero, zero)
@@ -118,12 +138,12 @@ def times(
     bent = jnp.where((between > 0) & (between > width), between - width, 0)
     curved = 0.5 * jnp.log1p(bent), bent > 0, classes.bent_stderr / (2 * (1 + bent))
     return SpeciationTimes(
-        scale=_half_log(jnp.full_like(top, dimension)),
-        mean=_half_log(between, classes.between_stderr),
-        spectrum=_half_log(top, stderr),
+        scale=half_log(jnp.full_like(top, dimension)),
+        mean=half_log(between, classes.between_stderr),
+        spectrum=half_log(top, stderr),
         spectrum_plus_one=exact(0.5 * jnp.log1p(top), True, stderr / (2 * (1 + top))),
         curvature=exact(*curved),
-        potential=_half_log(2 * between, 2 * classes.between_stderr),
+        potential=half_log(2 * between, 2 * classes.between_stderr),
         top_eigenvalue=top,
         between_class_eigenvalue=between,
     )
@@ -227,7 +247,7 @@ def class_overlap(
     return jnp.where(square > 0, along**2 / jnp.where(square > 0, square, 1), 0)
 
 
-def _half_log(value: Array, stderr: Array | None = None) -> Crossing:
+def half_log(value: Array, stderr: Array | None = None) -> Crossing:
     """The crossing at log(value) / 2, none where that is not positive."""
     found = value > 1
     # log of a safe value: a masked branch must not send NaN into a gradient.

@@ -1,0 +1,119 @@
+"""Information of mixtures that are not Gaussian in one direction only."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis._crossing import Crossing
+from jaxwin.analysis.collapse._arguments import (
+    check_not_negative,
+    check_positive,
+    check_several,
+    floats,
+)
+from jaxwin.analysis.collapse._solve import time_at
+from jaxwin.targets import GaussianMixture, reduce
+
+# The line is cut at every second width of every noised component, and each piece takes
+# a Gauss-Legendre rule: where posteriors matter they change over tenths of a width.
+CUTS = np.arange(-10.0, 11.0, 2.0)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
+
+# Variance and dimension of what is orthogonal; means, variances and log-weights on the
+# line.
+Law = tuple[Array, ...]
+
+
+def mixture_information(
+    mixture: GaussianMixture, alpha: ScalarLike, sigma: ScalarLike
+) -> Float[Array, ""]:
+    """Mutual information I(x0; x) of a mixture and its noised point, in nats.
+
+        I = (d - 1) log(1 + s^2 v) / 2 + sum_k w_k log(1 + s^2 v_k) / 2 + I_component,
+        I_component = H(w) - E[H(p(k | x))],   s = alpha / sigma,
+
+    the last by quadrature on the line in which the means differ, v_k the variances
+    there and v that of all else (`targets.reduce` to one dimension, or d = 1).
+
+    Raises:
+        ValueError: The mixture is traced, or does not reduce to one dimension; `sigma`
+            is not > 0, `alpha` negative.
+    """
+    law = _line(mixture)
+    check_not_negative(alpha=alpha)
+    check_positive(sigma=sigma)
+    alpha, sigma, *law = floats(alpha, sigma, *law)
+    return _information(alpha / sigma, tuple(law))
+
+
+def mixture_time(mixture: GaussianMixture, num_points: ScalarLike) -> Crossing:
+    """Where the exact information of a mixture reaches log n, in OU time.
+
+    Not found where the mixture is of points and n is more than e^{H(w)}.
+
+    Raises:
+        ValueError: As `mixture_information`, or n < 2.
+    """
+    check_several(num_points)
+    *law, count = floats(*_line(mixture), num_points)
+    return time_at(_at_log_snr, tuple(law), jnp.log(count))
+
+
+def _line(mixture: GaussianMixture) -> Law:
+    reduction = None if mixture.dimension == 1 else reduce(mixture)
+    target = mixture if reduction is None else reduction.target
+    if target.dimension != 1:
+        raise ValueError(
+            f"`mixture` has {mixture.dimension} dimensions and does not reduce to one; "
+            f"its means must lie on a line, and components differ in variance along it "
+            f"only: measure the information instead (`analysis.information`)."
+        )
+    rest = jnp.zeros_like(target.means[0, 0])
+    variance = rest if reduction is None else reduction.variance
+    variances, _ = target.covariance.spectrum()
+    variances = jnp.broadcast_to(variances[:, 0], target.log_weights.shape)
+    count = rest + (mixture.dimension - 1)
+    return variance, count, target.means[:, 0], variances, target.log_weights
+
+
+def _at_log_snr(log_snr: Array, law: Law) -> Array:
+    return _information(jnp.exp(0.5 * log_snr), law)
+
+
+@jax.jit
+def _information(signal: Array, law: Law) -> Array:
+    """I at signal = alpha / sigma."""
+    rest, count, means, variances, log_weights = law
+    snr = signal**2
+    weights = jnp.exp(log_weights)
+    within = jnp.sum(weights * jnp.log1p(snr * variances))
+    return 0.5 * (count * jnp.log1p(snr * rest) + within) + _components(
+        means, variances, log_weights, signal
+    )
+
+
+def _components(
+    means: Array, variances: Array, log_weights: Array, signal: Array
+) -> Float[Array, ""]:
+    """H(w) - E[H(p(k | x))], in units of the widest noised component."""
+    widths = jnp.sqrt(1 + signal**2 * variances)
+    unit = jnp.max(widths)
+    centres, widths = means * signal / unit, widths / unit
+    cuts = jnp.asarray(CUTS, widths.dtype)
+    edges = jnp.sort((centres[:, None] + widths[:, None] * cuts[None]).ravel())
+    half = 0.5 * jnp.diff(edges)
+    nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
+    x = (edges[:-1] + half)[:, None] + half[:, None] * nodes[None]
+    y = (x[None] - centres[:, None, None]) / widths[:, None, None]
+    log_scale = log_weights - jnp.log(widths) - 0.5 * jnp.log(2 * jnp.pi)
+    log_joint = log_scale[:, None, None] - 0.5 * y**2
+    # A weight of zero: 0 log 0 = 0, and its gradient.
+    entropy = lambda log_p: (
+        -jnp.sum(jnp.exp(log_p) * jnp.where(log_p > -jnp.inf, log_p, 0), axis=0)
+    )
+    left = jnp.exp(jax.nn.logsumexp(log_joint, axis=0)) * entropy(
+        jax.nn.log_softmax(log_joint, axis=0)
+    )
+    return entropy(log_weights) - jnp.sum(half[:, None] * rule[None] * left)

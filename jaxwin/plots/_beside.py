@@ -1,0 +1,157 @@
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxwin.plots._style import (
+    BLUE,
+    GREEN,
+    INK,
+    NORMAL,
+    ORANGE,
+    SMALL,
+    legend,
+    new_figure,
+    tidy,
+)
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+# Colours in turn, and a shape for each, for eyes that tell no colours apart.
+COLORS = (BLUE, ORANGE, GREEN, "#8a5fbf", INK)
+SHAPES = "osD^v"
+
+# Places and heights; the three kinds of one series have lengths of their own.
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """One curve, measured (x, y, standard error), predicted (x, y) and published.
+
+    Any of the three may be missing; published points are (x, y) with an error or none.
+    """
+
+    label: str
+    measured: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    predicted: Curve | None = None
+    published: Curve | None = None
+
+
+def beside(
+    series: Sequence[Series],
+    xlabel: str,
+    ylabel: str,
+    *,
+    marks: Sequence[tuple[str, float]] = (),
+    levels: Sequence[tuple[str, float]] = (),
+    xlim: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+    logarithmic: bool = False,
+) -> "matplotlib.figure.Figure":
+    """Measured points with error bars on the predicted lines; published ones hollow.
+
+    Args:
+        series: One colour each.
+        xlabel: Of the horizontal axis.
+        ylabel: Of the vertical axis.
+        marks: Named places on the horizontal axis, drawn as lines.
+        levels: Named heights.
+        xlim: Ends of the horizontal axis.
+        ylim: Ends of the vertical axis.
+        logarithmic: Whether the horizontal axis is.
+    """
+    figure = new_figure(height=3.8)
+    axes = figure.add_subplot()
+    for one, color, shape in zip(
+        series, COLORS * len(series), SHAPES * len(series), strict=False
+    ):
+        _draw(axes, one, color, shape)
+    for name, place in marks:
+        axes.axvline(place, color=INK, linewidth=1, linestyle=":")
+        axes.annotate(
+            name,
+            (place, 1),
+            (3, -2),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            va="top",
+            color=INK,
+            fontsize=SMALL,
+        )
+    for name, height in levels:
+        axes.axhline(height, color=INK, linewidth=1, linestyle=":")
+        axes.annotate(
+            name,
+            (1, height),
+            (0, 2),
+            xycoords=axes.get_yaxis_transform(),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=INK,
+            fontsize=SMALL,
+        )
+    if logarithmic:
+        axes.set_xscale("log")
+    if xlim is not None:
+        axes.set_xlim(*xlim)
+    if ylim is not None:
+        axes.set_ylim(*ylim)
+    axes.set_xlabel(xlabel, fontsize=NORMAL)
+    axes.set_ylabel(ylabel, fontsize=NORMAL)
+    tidy(axes)
+    _kinds(axes, series)
+    legend(axes, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _draw(axes: Any, one: Series, color: str, shape: str) -> None:
+    drawn = False
+    label = lambda: None if drawn else one.label
+    if one.predicted is not None:
+        axes.plot(*one.predicted, color=color, linewidth=1.5, label=label())
+        drawn = True
+    if one.measured is not None:
+        x, y, error = one.measured
+        axes.errorbar(
+            x,
+            y,
+            yerr=error,
+            fmt=shape,
+            markersize=3.5,
+            color=color,
+            elinewidth=1,
+            label=label(),
+        )
+        drawn = True
+    if one.published is not None:
+        axes.plot(
+            *one.published,
+            linestyle="none",
+            marker=shape,
+            markersize=8,
+            markerfacecolor="none",
+            markeredgecolor=color,
+            label=label(),
+        )
+
+
+def _kinds(axes: Any, series: Sequence[Series]) -> None:
+    """What points, lines and hollow points are, where there are two kinds or more."""
+    looks: dict[str, dict[str, Any]] = {
+        "measured": {"linestyle": "none", "marker": "o", "markersize": 3.5},
+        "predicted": {"linewidth": 1.5},
+        "published": {
+            "linestyle": "none",
+            "marker": "o",
+            "markersize": 8,
+            "markerfacecolor": "none",
+        },
+    }
+    kinds = [k for k in looks if any(getattr(one, k) is not None for one in series)]
+    if len(kinds) > 1:
+        for kind in kinds:
+            axes.plot([], [], color=INK, label=kind, **looks[kind])

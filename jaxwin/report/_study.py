@@ -1,0 +1,31 @@
+"""What a command found, ready to be written, printed and looked at."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import equinox as eqx
+    import matplotlib.figure
+    import rich.table
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study:
+    """One question, answered.
+
+    results: what `results.nc` holds. summary: what `summary.json` holds. figures: by
+    file name. table: the key numbers for the terminal. largest_error: the largest
+    standard error of the curves that `until_stderr` looks at, after `count` replicas; 0
+    where nothing was sampled. kept: bytes that memory grows by with a replica more.
+    """
+
+    command: str
+    title: str
+    results: "eqx.Module | Mapping[str, Any]"
+    summary: dict[str, Any]
+    figures: "Mapping[str, matplotlib.figure.Figure]"
+    table: "rich.table.Table"
+    largest_error: float = 0.0
+    count: int = 0
+    kept: int = 0

@@ -1,0 +1,68 @@
+"""All figures that can be remade, by name."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from jaxwin._checks import BadInput
+from jaxwin.report._measuring import Measuring
+from jaxwin.report._study import Study
+from jaxwin.report.reproduce import (
+    _clones,
+    _curse,
+    _datasets,
+    _excess,
+    _mnist,
+    _phases,
+    _scaling,
+    _trajectories,
+)
+
+_MODULES = (
+    _clones,
+    _scaling,
+    _excess,
+    _phases,
+    _trajectories,
+    _curse,
+    _datasets,
+    _mnist,
+)
+ENTRIES = {module.ENTRY.name: module.ENTRY for module in _MODULES}
+
+
+def reproduce(name: str, data: Sequence[str] = (), **measuring: Any) -> Study:
+    """Remake one figure of a paper.
+
+    Args:
+        name: One of `ENTRIES`.
+        data: Files of a figure that is made from data.
+        measuring: Fields of `Measuring`.
+
+    Raises:
+        BadInput: There is no such figure, or data where none are taken.
+    """
+    if name not in ENTRIES:
+        near = difflib.get_close_matches(name, ENTRIES, 1, 0.3)
+        hint = f" did you mean {near[0]!r}?" if near else ""
+        raise BadInput(
+            f"`name` is {name!r}, which is no figure;{hint} see jaxwin reproduce "
+            f"--list."
+        )
+    entry, options = ENTRIES[name], Measuring(**measuring)
+    if entry.data:
+        return entry.make(tuple(data), options)
+    if data:
+        raise BadInput(f"`data` is given, and {name} is made without; leave it out.")
+    return entry.make(options)
+
+
+def figures_of_papers() -> str:
+    """Every figure, its source, and what of it is published."""
+    lines = []
+    for entry in ENTRIES.values():
+        takes = " --data FILE" if entry.data else ""
+        lines.append(f"{entry.name}{takes}")
+        lines.append(f"    {entry.title}")
+        lines.append(f"    {entry.source}; published: {entry.published}")
+    return "\n".join(lines)
