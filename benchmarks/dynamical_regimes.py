@@ -269,6 +269,11 @@ PARTS: dict[str, Callable[[], list[dict]]] = {
 }
 
 
+def stored(part: str) -> Path:
+    """Where a part's rows are kept."""
+    return RESULTS / f"dynamical_regimes_{part}.json"
+
+
 def measure(part: str) -> dict:
     """One part in a process of its own, and what that used."""
     with tempfile.TemporaryDirectory() as folder:
@@ -302,18 +307,18 @@ def main() -> None:
         "python": platform.python_version(),
         "jax": version("jax"),
     }
-    spent = {}
     for part in sys.argv[1:] or PARTS:
         found = measure(part)
-        spent[part] = found["core_s"]
         if part == "authors":
             whole = sum(row["core_s_scaled"] for row in found["rows"])
             found["core_s_of_the_figure"] = whole
             for ours in ("clones", "euler"):
-                if ours in spent:
-                    found[f"over_{ours}"] = round(whole / spent[ours])
-        path = RESULTS / f"dynamical_regimes_{part}.json"
-        path.write_text(json.dumps({"machine": machine} | found, indent=1) + "\n")
+                if stored(ours).exists():
+                    spent = json.loads(stored(ours).read_text())["core_s"]
+                    found[f"over_{ours}"] = round(whole / spent)
+        stored(part).write_text(
+            json.dumps({"machine": machine} | found, indent=1) + "\n"
+        )
         print("  ".join(f"{k} {v}" for k, v in found.items() if k != "rows"))
         for row in found["rows"]:
             print("   ", "  ".join(f"{key} {value}" for key, value in row.items()))

@@ -65,6 +65,38 @@ def check_one_of(value: str, allowed: Collection[str], name: str) -> None:
         raise BadInput(f"`{name}` is {value!r}; it must be one of {choices}.")
 
 
+def check(value: Any, test: Callable[[np.ndarray], Any], name: str, must: str) -> None:
+    """Raise ValueError unless a concrete `value` passes everywhere; NaN must fail.
+
+    Args:
+        value: A number or an array; a traced one is not looked at.
+        test: What must be true of it, elementwise.
+        name: Of the argument.
+        must: What it must be and what to do, the end of the sentence.
+    """
+    if not is_concrete(value):
+        return
+    array = np.atleast_1d(np.asarray(value))
+    wrong = array[~np.broadcast_to(test(array), array.shape)]
+    if wrong.size:
+        raise ValueError(f"`{name}` is {wrong[0]:g}; it must be {must}.")
+
+
+def positive(value: np.ndarray) -> np.ndarray:
+    """Finite and above zero."""
+    return (value > 0) & (value < np.inf)
+
+
+def not_negative(value: np.ndarray) -> np.ndarray:
+    """Finite and not below zero."""
+    return (value >= 0) & (value < np.inf)
+
+
+def fraction(value: np.ndarray) -> np.ndarray:
+    """Strictly between zero and one."""
+    return (value > 0) & (value < 1)
+
+
 def check_positive(value: float, name: str) -> None:
     """Raise ValueError unless the concrete number `value` is finite and > 0."""
     if not (np.isfinite(value) and value > 0):

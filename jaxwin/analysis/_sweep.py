@@ -6,7 +6,6 @@ weights of the labels, taken in groups of points: the rooms of `analysis` read t
 curves off one `Sweep`.
 """
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PyTree
 from jaxwin._checks import check_curve
 from jaxwin._typing import Key
 from jaxwin.analysis._feature import Feature
-from jaxwin.execution import Progress, Status, run
+from jaxwin.execution import in_units, run
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
 from jaxwin.targets import Empirical, PointGroups
 
@@ -209,7 +208,7 @@ def sweep(
     batch = eqx.Partial(_batch, groups, watched, alphas, sigmas)
     fixed = {"watch": lambda result: result["watched"], "min_blocks": MIN_BATCHES}
     if options.get("progress") is not None:
-        options["progress"] = _in_points(options["progress"])
+        options["progress"] = in_units(options["progress"], BATCH)
     estimate = run(
         batch, max(2, -(-num_replicas // BATCH)), key, block_size=1, **fixed | options
     )
@@ -234,18 +233,6 @@ def sweep(
         left_out=left_out,
         smaller=smaller,
     )
-
-
-def _in_points(progress: Progress) -> Progress:
-    """A callback that is told of noised points, not of batches."""
-
-    def show(status: Status) -> None:
-        done, total, rate = (
-            BATCH * number for number in (status.done, status.total, status.rate)
-        )
-        progress(dataclasses.replace(status, done=done, total=total, rate=rate))
-
-    return show
 
 
 def _batch(

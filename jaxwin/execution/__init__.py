@@ -8,6 +8,10 @@ from jaxwin.execution._info import (
     cpu_features as cpu_features,
     info as info,
 )
-from jaxwin.execution._progress import Progress as Progress, Status as Status
+from jaxwin.execution._progress import (
+    Progress as Progress,
+    Status as Status,
+    in_units as in_units,
+)
 from jaxwin.execution._run import next_look as next_look, run as run
 from jaxwin.execution._runs import RunState as RunState, runs as runs

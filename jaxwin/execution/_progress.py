@@ -25,3 +25,15 @@ class Status:
 
 
 Progress = Callable[[Status], None]
+
+
+def in_units(progress: Progress, size: int) -> Progress:
+    """A callback that is told of units, of which a replica holds `size`."""
+
+    def show(status: Status) -> None:
+        done, total, rate = (
+            size * number for number in (status.done, status.total, status.rate)
+        )
+        progress(dataclasses.replace(status, done=done, total=total, rate=rate))
+
+    return show

@@ -130,7 +130,11 @@ class Diagonal(AbstractCovariance):
 
     def factor(self, weights: Array) -> tuple[Array, Array]:
         total = jnp.sum(weights[:, None] * self.variances, axis=0)
-        return jnp.diag(jnp.sqrt(total - total.min())), total.min()
+        above = total - total.min()
+        # The slope of a square root at zero is infinite, that of the variances is not.
+        some = above > 0
+        root = jnp.where(some, jnp.sqrt(jnp.where(some, above, 1)), 0)
+        return jnp.diag(root), total.min()
 
 
 class LowRank(AbstractCovariance):

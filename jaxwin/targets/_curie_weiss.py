@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import scipy.special
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import check_positive, is_concrete, require
@@ -231,7 +232,7 @@ def _half_line(coupling: float, num_spins: int) -> tuple[np.ndarray, np.ndarray]
     width = 1 / np.sqrt(num_spins * coupling)
     reach = 1 + TAIL * width
     count = MORE + int(np.ceil(PER_WIDTH * reach / width))
-    nodes, lengths = np.polynomial.legendre.leggauss(count)
+    nodes, lengths = scipy.special.roots_legendre(count)
     m = reach * (1 + nodes) / 2
     fields = coupling * m
     log_cosh = fields + np.log1p(np.exp(-2 * fields))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._checks import is_concrete
+from jaxwin._checks import check, is_concrete, not_negative, positive
 from jaxwin._typing import AnyArray
 
 
@@ -23,19 +23,19 @@ def floats(*values: AnyArray) -> list[Array]:
 def check_positive(**values: AnyArray) -> None:
     """Raise ValueError unless concrete values are finite and > 0."""
     for name, value in values.items():
-        _check(value, name, "finite and > 0", lambda v: (v > 0) & (v < np.inf))
+        check(value, positive, name, "finite and > 0")
 
 
 def check_not_negative(**values: AnyArray) -> None:
     """Raise ValueError unless concrete values are finite and >= 0."""
     for name, value in values.items():
-        _check(value, name, "finite and >= 0", lambda v: (v >= 0) & (v < np.inf))
+        check(value, not_negative, name, "finite and >= 0")
 
 
 def check_several(num_points: AnyArray) -> None:
     """Raise ValueError unless a concrete number of data points is 2 or more."""
     test = lambda n: (n >= 2) & (n < np.inf)
-    _check(num_points, "num_points", "at least 2: take more data", test)
+    check(num_points, test, "num_points", "at least 2: take more data")
 
 
 def spectrum(eigenvalues: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -49,16 +49,6 @@ def spectrum(eigenvalues: Float[Array, " d"]) -> Float[Array, " d"]:
         rounding = 64 * float(jnp.finfo(values.dtype).eps) * values.size
         lowest = -rounding * np.max(np.abs(values), initial=0)
         test = lambda e: (e >= lowest) & (e < np.inf)
-        _check(
-            eigenvalues, "eigenvalues", "finite and >= 0: those of a covariance", test
-        )
+        check(eigenvalues, test, "eigenvalues", "finite and >= 0: of a covariance")
     # Not `maximum`, which halves the gradient at zero.
     return jnp.where(eigenvalues < 0, 0, eigenvalues)
-
-
-def _check(value: AnyArray, name: str, wanted: str, test) -> None:
-    if is_concrete(value):
-        array = np.atleast_1d(np.asarray(value))
-        wrong = array[~test(array)]
-        if wrong.size:
-            raise ValueError(f"`{name}` is {wrong[0]:g}; it must be {wanted}.")

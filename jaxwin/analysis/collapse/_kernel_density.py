@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxwin._typing import ScalarLike
+from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.collapse._arguments import check_positive, floats
 from jaxwin.analysis.collapse._random_energy import log_less_share
-from jaxwin.analysis.collapse._solve import root
 from jaxwin.io import field
 
 
@@ -84,14 +84,14 @@ def kernel_divergence(rate: ScalarLike, bandwidth: ScalarLike) -> Float[Array, "
 
 def _condensation(rate: Array) -> Array:
     """Log u at f(epsilon*(1)) = rate, s = R = 1."""
-
-    def gap(log_u: Array, rate: Array) -> Array:
-        # log(1 + u) - w (1 - w) with w = u / (1 + u), written as two positive terms.
-        w = jax.nn.sigmoid(log_u)
-        large = jax.nn.softplus(log_u) - w
-        small = log_less_share(jnp.exp(jnp.minimum(log_u, 0)))
-        return 0.5 * (jnp.where(log_u < 0, small, large) + w**2) - rate
-
     # From log(1 + u) - w (1 - w) <= 3 u^2 / 2 and >= log u - 1/4.
     lowest = 0.5 * (jnp.log(rate) + jnp.log(4 / 3)) - 1
-    return root(gap, rate, lowest, 2 * rate + 1)
+    return bracketed_root(_excess_rate, lowest, 2 * rate + 1, rate)
+
+
+def _excess_rate(log_u: Array, rate: Array) -> Array:
+    # log(1 + u) - w (1 - w) with w = u / (1 + u), written as two positive terms.
+    w = jax.nn.sigmoid(log_u)
+    large = jax.nn.softplus(log_u) - w
+    small = log_less_share(jnp.exp(jnp.minimum(log_u, 0)))
+    return 0.5 * (jnp.where(log_u < 0, small, large) + w**2) - rate

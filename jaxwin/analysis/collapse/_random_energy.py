@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._typing import ScalarLike
+from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.collapse._arguments import (
     check_not_negative,
     check_positive,
     floats,
 )
-from jaxwin.analysis.collapse._solve import log_range, root
+from jaxwin.analysis.collapse._solve import log_range
 
 # Gauss-Legendre on [0, 1]: pole of the integrand below at least one interval away.
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
@@ -129,15 +130,9 @@ class RandomEnergy(eqx.Module):
         f(epsilon*(lambda)) = rate; then epsilon*(lambda) is the lowest energy among n.
         """
         condensed = self.condensed(rate)
-
-        def gap(log_beta: Array, args: tuple[RandomEnergy, Array]) -> Array:
-            model, level = args
-            lost = model.entropy_lost(jnp.exp(log_beta)) - level
-            return jnp.where(condensed, lost, log_beta)
-
         lowest = -log_range(self.spread.dtype)
-        args = self, self._rate(rate)
-        log_beta = root(gap, args, lowest, jnp.zeros_like(lowest))
+        args = self, self._rate(rate), condensed
+        log_beta = bracketed_root(_condensation, lowest, jnp.zeros_like(lowest), args)
         return jnp.where(condensed, jnp.exp(log_beta), 1)
 
     def annealed(self, rate: ScalarLike) -> Float[Array, ""]:
@@ -192,3 +187,10 @@ def log_less_share(u: Array) -> Array:
     near = v**2 * jnp.sum(weights * nodes / (1 + v * nodes) ** 2)
     w = jnp.where(small, 1.0, u)
     return jnp.where(small, near, jnp.log1p(w) - w / (1 + w))
+
+
+def _condensation(log_beta: Array, args: tuple[RandomEnergy, Array, Array]) -> Array:
+    """Entropy lost at a temperature less the rate; what has no root gets one."""
+    model, rate, condensed = args
+    lost = model.entropy_lost(jnp.exp(log_beta)) - rate
+    return jnp.where(condensed, lost, log_beta)

@@ -4,35 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
-import optimistix as optx
 from jaxtyping import Array, PyTree
 
 from jaxwin.analysis._crossing import Crossing, exact
+from jaxwin.analysis._root import bracketed_root
 
 # Share of the float type's range of logarithms that is searched for a root.
 SEARCHED = 0.9
-
-
-def root(
-    function: Callable[[Array, Any], Array],
-    args: PyTree[Array],
-    low: Array,
-    high: Array,
-) -> Array:
-    """Where an increasing function(x, args) vanishes in [low, high], by bisection.
-
-    Differentiable in `args` by the implicit function theorem.
-    """
-    low, high = jax.lax.stop_gradient((low, high))
-    # Whether the function rises is known: no need to look, nor to fail at the ends.
-    solver = optx.Bisection(rtol=1e-14, atol=1e-14, flip=False)
-    options = dict(lower=low, upper=high)
-    start = low + 0.5 * (high - low)
-    return optx.root_find(
-        function, solver, start, args, options, max_steps=256, throw=False
-    ).value
 
 
 def log_range(dtype: jnp.dtype) -> Array:
@@ -56,5 +35,5 @@ def time_at(
     found = (gap(-highest, args) < 0) & (gap(highest, args) > 0)
     # Where nothing crosses, solve something that does: a masked branch stays finite.
     safe = lambda log_snr, args: jnp.where(found, gap(log_snr, args), log_snr)
-    log_snr = root(safe, args, -highest, highest)
+    log_snr = bracketed_root(safe, -highest, highest, args)
     return exact(0.5 * jnp.log1p(jnp.exp(-log_snr)), found)

@@ -10,10 +10,10 @@ half the distance of the noised means in units of the noised width.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxwin._checks import check
 from jaxwin._numerics import as_float
 from jaxwin._typing import ScalarLike
-from jaxwin.analysis.speciation._arguments import check
-from jaxwin.analysis.speciation._root import bracketed_root
+from jaxwin.analysis._root import bracketed_root
 
 # Trapezoid rule for analytic, decaying integrands: its error falls like
 # exp(-2 pi a / step), a the distance of the nearest pole (pi / 2 below).

@@ -4,14 +4,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxwin._numerics import as_float
-from jaxwin._typing import ScalarLike, TimesLike
-from jaxwin.analysis.speciation._arguments import (
+from jaxwin._checks import (
     check,
     fraction,
     not_negative,
     positive,
 )
+from jaxwin._numerics import as_float
+from jaxwin._typing import ScalarLike, TimesLike
 from jaxwin.analysis.speciation._landau import log_cosh
 
 

@@ -9,9 +9,9 @@ contrast of the noised variances,
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxwin._checks import check, fraction, not_negative
 from jaxwin._numerics import as_float
 from jaxwin._typing import ScalarLike
-from jaxwin.analysis.speciation._arguments import check, fraction, not_negative
 from jaxwin.analysis.speciation._differences import atanh_excess, log_excess
 
 # Trapezoid rule in a = log(|x|^2 / E|x|^2), in which the chi-square density is analytic

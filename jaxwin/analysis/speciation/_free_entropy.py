@@ -13,14 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import is_concrete
+from jaxwin._checks import check, is_concrete, not_negative, positive
 from jaxwin._numerics import as_float
 from jaxwin._typing import Index, ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
-from jaxwin.analysis.speciation._arguments import check, not_negative, positive
+from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.speciation._differences import log_excess
 from jaxwin.analysis.speciation._general_times import GeneralClassTimes
-from jaxwin.analysis.speciation._root import bracketed_root
 from jaxwin.targets import GaussianMixture, reduce
 
 # log-SNR scanned for crossings: from below the weak-signal one, by steps, up to where

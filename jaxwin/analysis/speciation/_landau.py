@@ -9,10 +9,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxwin._checks import check, fraction, not_negative
 from jaxwin._numerics import as_float
 from jaxwin._typing import ScalarLike, TimesLike
-from jaxwin.analysis.speciation._arguments import check, fraction, not_negative
-from jaxwin.analysis.speciation._root import bracketed_root
+from jaxwin.analysis._root import bracketed_root
 from jaxwin.io import field
 
 # Terms of the series in u^2 <= 1 with factorials below: float64 needs no more.

@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import jax.scipy.special as jsp
 from jaxtyping import Array, Float
 
-from jaxwin._numerics import as_float
-from jaxwin._typing import AnyArray, ScalarLike, TimesLike
-from jaxwin.analysis.speciation._agreement import agreement
-from jaxwin.analysis.speciation._arguments import (
+from jaxwin._checks import (
     check,
     fraction,
     not_negative,
     positive,
 )
+from jaxwin._numerics import as_float
+from jaxwin._typing import AnyArray, ScalarLike, TimesLike
+from jaxwin.analysis.speciation._agreement import agreement
 
 # Trapezoid rules: the outer one in v, the inner ones in a Gaussian z or a Gumbel tau,
 # whose integrands are analytic in a strip of half-width pi / 2 or more.

@@ -4,8 +4,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxwin._checks import check, not_negative
 from jaxwin.analysis._crossing import Crossing, exact
-from jaxwin.analysis.speciation._arguments import check, not_negative
 from jaxwin.analysis.speciation._times import components, half_log
 from jaxwin.io import field
 from jaxwin.targets import AbstractTarget

