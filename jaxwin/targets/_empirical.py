@@ -240,7 +240,7 @@ class Empirical(AbstractLabelledTarget):
 
         def add(weight: Array, near: Array, mean: Point) -> Array:
             centred = near - mean[None]
-            along = jnp.sum(centred * v[None], axis=1)
+            along = jnp.matmul(v, centred.T, precision="highest")
             return jnp.matmul(weight * along, centred, precision="highest")
 
         seen = self._seen(alpha, sigma)
