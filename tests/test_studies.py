@@ -14,7 +14,7 @@ from jaxwin.analysis import collapse, speciation
 from jaxwin.cli import _common
 from jaxwin.datasets import from_arrays
 from jaxwin.report import collapse_of, mixture, reproduce, speciation_of
-from jaxwin.report.reproduce import ENTRIES
+from jaxwin.report.reproduce import ENTRIES, _excess
 from jaxwin.targets import GaussianMixture
 
 CLUSTERS = mixture({"means": [1, -1], "variances": 1}, dimension=16)
@@ -225,6 +225,50 @@ def test_trajectories_choose_class_before_point():
     assert agrees(at) < 1
     np.testing.assert_allclose(np.abs(found.path[:, -1]), 16, atol=4)
     assert abs(found.last_change.mean() - float(found.t_C.time)) < 0.4
+
+
+@pytest.mark.slow
+def test_excess_is_the_finite_size_law_away_from_collapse(monkeypatch):
+    """The small case of the reference: n = 1,000, d = 16, over data sets."""
+    monkeypatch.setattr(_excess, "DIMENSIONS", (16,))
+    monkeypatch.setattr(_excess, "POINTS", 1000)
+    monkeypatch.setattr(_excess, "PUBLISHED", {16: ([1.0, 2.0], [0.7574, 0.9596])})
+    times = np.array([0.1, 0.2, 0.4, 0.6, 1.0, 2.0])
+    monkeypatch.setattr(_excess, "TIMES", times)
+    found = reproduce("dynamical-regimes-excess", num_replicas=4096).results
+    # Averages over 40 data sets; one of them scatters by six times their error.
+    expected = np.array([0.0016, 0.0456, 0.2817, 0.5044, 0.7574, 0.9596])
+    spread = 6 * np.array([0.0001, 0.0006, 0.0014, 0.0012, 0.0012, 0.0005])
+    error = np.hypot(spread, found.stderr[0])
+    assert np.all(np.abs(found.excess[0] - expected) < 4 * error)
+    # At later times the law is right to a few percent.
+    np.testing.assert_allclose(found.finite_size[0, -2:], expected[-2:], rtol=0.02)
+    leading = 1 - 0.5 * np.log1p(1 / np.expm1(2 * times)) * 16 / np.log(1000)
+    np.testing.assert_allclose(found.leading[0], np.clip(leading, 0, None))
+
+
+@pytest.mark.slow
+def test_image_classes_by_the_data_and_by_kernels(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([1, 8], 150)
+    images = rng.integers(0, 100, (300, 4, 4))
+    images[:150, :2] += 120
+    np.savez(tmp_path / "images.npz", x=images.astype(np.uint8), y=labels)
+    file = (str(tmp_path / "images.npz"),)
+    study = reproduce("dynamical-regimes-mnist", data=file, num_replicas=1024)
+    data, *kernels = study.results.laws
+    assert [law.name for law in kernels] == ["kernel of 0.2", "kernel of 0.4"]
+    assert float(data.bandwidth) == 0
+    # A kernel forgets which point a sample came from, the wider the sooner.
+    half = [float(law.collapse.t_half.time) for law in (data, *kernels)]
+    assert half[0] > half[1]
+    assert np.isnan(half[2]) or half[1] > half[2]
+    # Its bandwidth is a share of the mean distance to the nearest neighbour.
+    pixels = images.reshape(300, -1) / 255
+    apart = np.linalg.norm(pixels[:, None] - pixels[None], axis=2)
+    near = np.where(apart > 0, apart, np.inf).min(axis=1).mean()
+    np.testing.assert_allclose(float(kernels[0].bandwidth), 0.2 * near, rtol=1e-6)
+    assert float(data.agreement.crossing.time) > half[0]
 
 
 def test_data_sets_beside_the_published_table(tmp_path):

@@ -103,8 +103,18 @@ def beside(
     axes.set_xlabel(xlabel, fontsize=NORMAL)
     axes.set_ylabel(ylabel, fontsize=NORMAL)
     tidy(axes)
-    _kinds(axes, series)
-    legend(axes, loc="upper left", bbox_to_anchor=(1, 1))
+    names = [one.label for one in series] + _kinds(axes, series)
+    # Points with error bars would come last, whatever was drawn first.
+    handles, labels = axes.get_legend_handles_labels()
+    found = dict(zip(labels, handles, strict=True))
+    shown = {name: found[name] for name in names}
+    legend(
+        axes,
+        handles=list(shown.values()),
+        labels=list(shown),
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )
     return figure
 
 
@@ -139,8 +149,8 @@ def _draw(axes: Any, one: Series, color: str, shape: str) -> None:
         )
 
 
-def _kinds(axes: Any, series: Sequence[Series]) -> None:
-    """What points, lines and hollow points are, where there are two kinds or more."""
+def _kinds(axes: Any, series: Sequence[Series]) -> list[str]:
+    """Explain points, lines and hollow points, where there are two kinds or more."""
     looks: dict[str, dict[str, Any]] = {
         "measured": {"linestyle": "none", "marker": "o", "markersize": 3.5},
         "predicted": {"linewidth": 1.5},
@@ -152,6 +162,8 @@ def _kinds(axes: Any, series: Sequence[Series]) -> None:
         },
     }
     kinds = [k for k in looks if any(getattr(one, k) is not None for one in series)]
-    if len(kinds) > 1:
-        for kind in kinds:
-            axes.plot([], [], color=INK, label=kind, **looks[kind])
+    if len(kinds) < 2:
+        return []
+    for kind in kinds:
+        axes.plot([], [], color=INK, label=kind, **looks[kind])
+    return kinds

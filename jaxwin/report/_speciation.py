@@ -305,11 +305,7 @@ def _figures(found: Speciation) -> "dict[str, matplotlib.figure.Figure]":
     if found.agreement is not None:
         curve = found.agreement
         predicted = None if found.predicted is None else (found.noise, found.predicted)
-        marks = [
-            (f"t_S {key}", float(getattr(found.t_S, key).time))
-            for key in ("spectrum", "curvature")
-            if bool(getattr(found.t_S, key).found)
-        ]
+        marks = [("t_S = ½ log(1 + Λ)", float(found.t_S.spectrum_plus_one.time))]
         drawn["agreement"] = beside(
             [
                 Series(
