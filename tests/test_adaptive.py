@@ -101,6 +101,7 @@ def moved(process: AbstractProcess, x, start, end):
     return process.alpha(end) * MEAN + stretch * (x - process.alpha(start) * MEAN)
 
 
+@pytest.mark.slow
 @some_clocks
 def test_flow_of_a_gaussian(clock):
     process, start, end = clock

@@ -64,6 +64,7 @@ def two() -> Sweep:
     return measure(points, labels, key=jr.key(1))
 
 
+@pytest.mark.slow
 def test_agreement_of_a_large_sample_is_the_closed_form(two):
     found = class_agreement(two)
     assert found.pairs is not None
@@ -254,6 +255,7 @@ def four() -> Sweep:
     return measure(points, labels, np.linspace(0.2, 3, 22), key=jr.key(3))
 
 
+@pytest.mark.slow
 def test_merges_of_a_hierarchy_have_closed_forms(four):
     tree = merge_tree(four)
     joined = [{int(a), int(b)} for a, b in zip(tree.first, tree.second, strict=True)]
@@ -329,6 +331,7 @@ def test_pooled_classes_keep_their_weights():
     check_time(one(tree.time, 1), time, 0.012)
 
 
+@pytest.mark.slow
 def test_groups_that_are_one_merge_first_and_are_not_found():
     labels = np.arange(150) % 3
     points = np.random.default_rng(11).normal(size=(150, 1))
@@ -342,6 +345,7 @@ def test_groups_that_are_one_merge_first_and_are_not_found():
 # A Gaussian for each class
 
 
+@pytest.mark.slow
 def test_gaussian_classes_of_mirrored_clusters_have_the_closed_form():
     # The second class is the mirror of the first: one covariance, exactly.
     rng = np.random.default_rng(12)

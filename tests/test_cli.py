@@ -234,6 +234,7 @@ def finished(tmp_path_factory):
     return folder, run, cache
 
 
+@pytest.mark.slow
 def test_json_is_all_of_standard_output(finished):
     folder, run, _ = finished
     assert run.returncode == 0, run.stderr
@@ -340,6 +341,7 @@ def test_a_long_list_of_classes_is_no_file_name():
     assert _common.last_part(words[1]) == words[1]
 
 
+@pytest.mark.slow
 def test_output_nobody_can_take():
     """A reader that left is no fault; a full disk is one line, exit code 2."""
     command = [*PROGRAM, "runs"]
@@ -452,6 +454,7 @@ def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
     assert not blocks.exists()
 
 
+@pytest.mark.slow
 def test_programs_are_kept_in_the_cache_folder_of_the_user(finished, monkeypatch):
     _, run, cache = finished
     # XLA's false alarms about programs from the cache are not shown.

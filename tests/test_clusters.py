@@ -44,6 +44,7 @@ def sums(posterior, score):
     return posterior.log_evidence, posterior.mean, labels, posterior.purity, score
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [1e-4, 0.05, 0.5, 20.0])
 @pytest.mark.parametrize(
     "kind", some(["points", "kernels far off", "restricted"], ["kernels far off"])

@@ -304,6 +304,7 @@ def test_curve_against_plain_numpy():
     assert curve.movement is None
 
 
+@pytest.mark.slow
 def test_ends_of_the_curve():
     # No noise: the own point for certain. All noise: 1 of n, and log n nats missing.
     points = np.random.default_rng(0).normal(size=(50, 3))
@@ -329,6 +330,7 @@ def curve() -> collapse.CollapseCurve:
     return collapse.curve(Empirical(points_of(1)), GRID, num_replicas=4096)
 
 
+@pytest.mark.slow
 def test_crossings_lie_on_their_curves(curve):
     for crossing, values, level in (
         (curve.t_half, curve.own_weight, 0.5),
@@ -421,6 +423,7 @@ NODES = {"ddpm": [100, 180, 250, 320, 500], "ddpm-cosine": [100, 250, 330, 500, 
 NODES["ddpm-respaced"] = [3, 9, 14, 20, 30]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -58,6 +58,7 @@ def cross() -> np.ndarray:
     return points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "points",
     [cross(), cross().T.copy(), RNG.normal(size=(12, 4)), RNG.normal(size=(4, 9))],

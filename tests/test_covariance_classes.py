@@ -30,6 +30,7 @@ def covariance_classes(n: int, *variances: float) -> GaussianMixture:
 # 5.16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "asymptotic", "there", "back", "phi"),
     [

@@ -383,6 +383,7 @@ def test_one_point(bandwidth):
     np.testing.assert_array_equal(law.moments().factor, np.zeros((2, 1)))
 
 
+@pytest.mark.slow
 def test_duplicates_count_twice():
     repeated = np.concatenate([POINTS, POINTS[:5]])
     weights = np.ones(37)
@@ -480,6 +481,7 @@ def stream(law, x, alpha, sigma, key):
 LAWS = {size: in_blocks(size, POINTS, LABELS) for size in (1, 8, 37)}
 
 
+@pytest.mark.slow
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(
     seed=st.integers(0, 2**31 - 1),

@@ -250,6 +250,7 @@ def test_looks_are_a_fifth_apart(min_blocks):
     assert later == [min(look for look in looks if look >= n) for n in range(1000)]
 
 
+@pytest.mark.slow
 def test_errors_after_stopping_are_true():
     # Stopped after 2 of the skew replicas, many runs would be wrong by far more.
     f = eqx.Partial(lambda key, i: jr.exponential(jr.fold_in(key, i)))

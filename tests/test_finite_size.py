@@ -199,6 +199,7 @@ def test_ends():
     assert float(gaussian(jnp.ones(3), 2, 30.0).own_weight) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_gradients():
     def together(m2, std, d, n, t):
         law = collapse.two_cluster_finite_size(

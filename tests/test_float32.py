@@ -28,6 +28,7 @@ ALPHA = float(np.float32(0.7))
 MOVES = 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "marked",
     ["f32 and not slow", pytest.param("f32 and slow", marks=pytest.mark.slow)],

@@ -72,6 +72,7 @@ def test_free_entropy_is_that_of_dense_matrices(kind):
             np.testing.assert_allclose(mine, dense_moments(law, a, b, t), rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", some(KINDS, ["diagonal", "full"]))
 def test_gaussian_times_are_where_mean_is_deviation(kind):
     law = random_mixture(kind, 12)

@@ -176,6 +176,7 @@ def test_gaussian_has_the_moments_of_the_law(law):
     np.testing.assert_allclose(spread, np.stack([eye, eye]), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments(points):
     law = Empirical(*points)
     start = late_start.gaussian_clean(law, 8)

@@ -11,6 +11,7 @@ from jaxwin.analysis.jacobian import leading
 from jaxwin.targets import Empirical
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dimension", "hidden"), [(20, False), (300, True)])
 def test_leading_are_those_of_the_dense_matrix(dimension, hidden):
     law = two_blobs(dimension)

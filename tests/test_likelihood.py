@@ -138,6 +138,7 @@ def holds(score: ExactScore, times, tolerance: float, **options) -> bool:
 PRIOR = {"edm": 0.05, "ve": 0.08, "ou": 0.03, "ddpm": 0.03}
 
 
+@pytest.mark.slow
 def test_a_density_at_the_clean_end_outside_jit():
     score, times = ExactScore(law_of("isotropic", 2), OU), jnp.array([8.0, 0.0])
     found = log_likelihood(score, jnp.ones(2), times, rtol=1e-8, atol=1e-8)
@@ -181,6 +182,7 @@ def test_from_pure_noise_to_clean_data(kind):
     np.testing.assert_allclose(found.value, exact, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "clock",
     some(["edm", "ve", "ou", "ddpm"], ["ve"]),
@@ -219,6 +221,7 @@ def test_a_prior_is_asked_for_before_the_noisy_end(process, start):
 # Random directions
 
 
+@pytest.mark.slow
 def test_hutchinson_is_unbiased_and_its_error_calibrated():
     """400 keys of 4 directions, d = 5: mean within 4 standard errors of the truth.
 
@@ -276,6 +279,7 @@ class Plain(AbstractScore):
 CALLS: list[int] = []
 
 
+@pytest.mark.slow
 def test_any_score_and_its_evaluations():
     score = ExactScore(law_of("isotropic", 2), OU)
     (xs, truth), times = some_points(score, 0.05, 2), jnp.array([5.0, 0.05])
@@ -313,6 +317,7 @@ def test_gradient_is_the_score():
     np.testing.assert_allclose(jax.grad(value)(x), score(x, 0.05), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", ["flow", pytest.param("bound", marks=pytest.mark.slow)]
 )
@@ -423,6 +428,7 @@ GRIDS: dict[str, tuple[AbstractProcess, np.ndarray]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "clock",
     [
@@ -476,6 +482,7 @@ def test_the_bound_with_a_given_prior():
     assert np.all(np.abs(gap) > 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock", ["ou", pytest.param("ddpm", marks=pytest.mark.slow)])
 def test_bound_stays_below(clock):
     """1,000 points of a mixture, key 3: the mean gap is negative, and not by much.

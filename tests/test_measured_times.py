@@ -30,6 +30,7 @@ def test_measured_times_are_those_in_closed_form():
     assert np.all(np.asarray(found.crossing.stderr) < 0.05)
 
 
+@pytest.mark.slow
 def test_measured_times_of_classes_of_many_components():
     # Classes +-1 and +-3 on a line: E[L] and sd(L) by quadrature.
     means = np.array([[1.0], [-1.0], [3.0], [-3.0]])

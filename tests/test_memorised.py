@@ -26,6 +26,7 @@ def test_brute_force(m, n, d, ratio):
     assert 0 < expected <= 1
 
 
+@pytest.mark.slow
 def test_exact_empirical_samples_and_fresh_ones():
     d, n = 16, 2000
     points = jr.normal(jr.key(0), (n, d))

@@ -370,6 +370,7 @@ def ratio(metric, shift, std):
 
 
 # The other form of what stands beside them: another program to compile.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(ERRORS, ["W1", "sliced", "mmd", "energy, line"]))
 def test_errors_against_replicates(name):
     """500 replicates of different laws: the spread is known to 3 %; within 15 %.
@@ -816,6 +817,7 @@ def entropic_cost(x, y, epsilon):
     return f.mean() + g.mean()
 
 
+@pytest.mark.slow
 def test_sinkhorn_against_numpy(ott):
     x, y = samples(30, 40)
     options = {"epsilon": 0.5, "threshold": 1e-6, "max_iterations": 50_000}

@@ -167,6 +167,7 @@ def test_mixture_bad_input():
 # The curse of dimensionality
 
 
+@pytest.mark.slow
 def test_grid():
     found = collapse.curse([1000, 20_000, 10**6], [16, 256, 1024, 4096])
     assert found.t_collapse.time.shape == found.ratio.shape == (3, 4)

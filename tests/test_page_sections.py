@@ -50,6 +50,7 @@ def with_copies_at(diagnosis: Diagnosis, time: float, spectrum: float) -> Facts:
     return Facts(diagnosis, numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pair", "spectrum", "said"),
     [

@@ -125,6 +125,7 @@ def test_runs_stop_within_half_of_the_planned_number_more():
     assert 0.7 < np.median(ratios) < 1.3, ratios
 
 
+@pytest.mark.slow
 def test_command_tells_the_plan_and_stops(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_common, "keep_programs", lambda: None)

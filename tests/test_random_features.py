@@ -143,6 +143,7 @@ def test_spectrum_is_that_of_the_matrix(psi_n, psi_p):
     assert at_atom.sum() == spectrum.atom_count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("psi_n", "psi_p", "slow", "fast", "ratio"), DRAWS)
 def test_bulks_of_the_reference(psi_n, psi_p, slow, fast, ratio):
     spectrum = sample_spectrum(constants(0.01), 150, psi_n, psi_p, jax.random.key(1))

@@ -37,6 +37,9 @@ from jaxwin.report._words import interval, reading, with_error
 
 NAMES = np.array(["<b>&", '"quoted" | a', "[red]$x"])
 
+# Whole diagnoses; `test_page_sections` looks at the page in the fast tests.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def three() -> Diagnosis:

@@ -86,6 +86,7 @@ def test_block_follows_the_replicas(step):
     np.testing.assert_allclose(together, np.stack(each), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_resumed_run_follows_the_same_path():
     x, half = jnp.ones(12), TIMES.size // 2
     first = sample(EulerMaruyama(), SCORE, x, TIMES[: half + 1], KEY, 7)
@@ -161,6 +162,7 @@ def test_the_compiled_loop_makes_each_word_once():
 # The exact reduction
 
 
+@pytest.mark.slow
 @every_step
 @pytest.mark.parametrize("kind", some(["isotropic", "low rank"], ["low rank"]))
 def test_reduced_scheme_follows_the_same_paths(step, kind):

@@ -116,6 +116,7 @@ def all_conversions(process, values, x, t):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(CLOCKS, ["ou", "edm", "flow", "ddpm"]))
 def test_every_form_from_every_form(name):
     process = CLOCKS[name]

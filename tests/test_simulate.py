@@ -21,6 +21,7 @@ SCORE = ExactScore(LAW, OU)
 TIMES = log_snr_uniform(OU, 2.0, 0.1, 12)
 
 
+@pytest.mark.slow
 def test_labels_of_reduced_and_full_runs():
     """4,096 replicas each, independent noise: 4 combined standard errors."""
     full = simulate(EulerMaruyama(), SCORE, TIMES, 4096, jr.key(0), reduce=False)

@@ -148,6 +148,7 @@ def test_several_modes_of_unequal_weight():
         assert found.chance == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 def test_unequal_weights_have_their_closed_form():
     """5.7, w = 0.8: phi at r = 0.5, 1, 2, 3; 10,000 pairs."""
     exact = [0.9983752073, 0.9736647534, 0.8368253960, 0.7295319216]
@@ -192,6 +193,7 @@ def test_a_tie_counts_in_equal_shares():
 # Euler-Maruyama
 
 
+@pytest.mark.slow
 def test_shared_runs_are_those_of_clones():
     """Path by path: the trunk and the noise of `samplers.clones`."""
     law, key, count, steps = clusters(3, 0.8), jr.key(3), 6, 40
@@ -256,6 +258,7 @@ def transition_agreement(m: float, branches, steps: int, start: float):
     return np.array([laws[i] @ purity(pluses[i]) for i in places])
 
 
+@pytest.mark.slow
 def test_coarse_euler_has_its_own_agreement():
     """12 steps from 3: the scheme's own law, far from the exact phi; 40,000 pairs."""
     branches = np.array([0.5, 1.0, 1.5, 2.0])

@@ -500,6 +500,7 @@ def z_scores(curve, reference) -> np.ndarray:
     return (curve.phi - reference) / curve.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.5, 0.8])
 def test_measured_agreement_of_two_modes(weight):
     # Seed 1, 16384 replicas, 17 noises.

@@ -272,6 +272,7 @@ def test_order_on_a_gaussian(case):
     assert abs(slope(counts, errors) - case.order) < 0.1
 
 
+@pytest.mark.slow
 @named(noisy, ["EM", "ancestral", "DPM++ SDE 2M", "SEEDS 2"])
 def test_weak_order_on_a_gaussian(case):
     """The variance of the endpoint, which is V_s for what is exact in law.
@@ -315,6 +316,7 @@ def path_end(step, x, times, count, exact, warm):
     return jax.lax.fori_loop(0, count, body, start)[0]
 
 
+@pytest.mark.slow
 @named(flows, ["DDIM", "DPM++ 3M", "UniPC 2", "PNDM"])
 def test_order_on_a_mixture(case):
     counts, errors = [256, 512, 1024], []

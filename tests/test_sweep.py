@@ -303,6 +303,7 @@ def again() -> tuple[np.ndarray, ...]:
     return index, group, masses, np.asarray(z)
 
 
+@pytest.mark.slow
 def test_others_and_labels_of_the_very_draws(found, again):
     index, _, masses, z = again
     label = JOINT[index]

@@ -15,4 +15,9 @@ from jaxwin.plots._pair_times import pair_times as pair_times
 from jaxwin.plots._paths import paths as paths
 from jaxwin.plots._regimes import regimes as regimes
 from jaxwin.plots._spectrum import spectrum as spectrum
-from jaxwin.plots._style import INK as INK, to_png as to_png, to_svg as to_svg
+from jaxwin.plots._style import (
+    INK as INK,
+    short as short,
+    to_png as to_png,
+    to_svg as to_svg,
+)

@@ -16,7 +16,7 @@ from jaxwin.analysis.information import (
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.datasets import Data
 from jaxwin.io import field
-from jaxwin.plots import Series, beside, information as information_figure
+from jaxwin.plots import Series, beside, information as information_figure, short
 from jaxwin.report._diagnose import pair_crossings, pair_key, speciation_times
 from jaxwin.report._feature_times import class_information_of
 from jaxwin.report._measuring import Measuring
@@ -237,9 +237,12 @@ def _study(found: Speciation) -> Study:
         if len(pairs) > 1:
             rows += [(f"t_φ  {key}", time) for key, time in _ends(pairs)]
     if found.general is not None:
-        general = _sides(found.general, found.classes)
-        summary["general"] = {key: time.to_json() for key, time in general.items()}
-        rows += [(f"E L = sd L  {key}", time) for key, time in _ends(general)]
+        sides = _sides(found.general, found.classes)
+        for own, other, time in sides:
+            key = pair_key(*sorted((own, other), key=found.classes.index))
+            summary["general"].setdefault(key, {})[f"from {own}"] = time.to_json()
+        ratios = {f"{short(a)} / {short(b)}": time for a, b, time in sides}
+        rows += [(f"E L = sd L  {key}", time) for key, time in _ends(ratios)]
     if found.information is not None:
         window = found.information
         summary["information"] = {
@@ -282,13 +285,12 @@ def _sequence(sequence: speciation.SpeciationSequence) -> list[dict[str, Any]]:
 
 def _sides(
     general: speciation.GeneralClassTimes, names: tuple[str, ...]
-) -> dict[str, Crossing]:
-    """Times by pair and by the class that x is from."""
-    found = {}
+) -> list[tuple[str, str, Crossing]]:
+    """Classes a and b and the time of log P_a / P_b for x from a, both ways round."""
+    found = []
     for (a, b), sides in zip(general.pair, unstack(general.crossing), strict=True):
         for own, other, time in zip((a, b), (b, a), unstack(sides), strict=True):
-            key = pair_key(names[int(own)], names[int(other)])
-            found[f"{key}, x from the first"] = time
+            found.append((names[int(own)], names[int(other)], time))
     return found
 
 
