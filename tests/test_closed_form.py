@@ -99,7 +99,7 @@ def test_times_where_nothing_is_decided_are_the_whole_clock():
     law = GaussianMixture.isotropic([[0.0], [0.0]], 1.0)
     times = speciation.decided_times(Observed(law, Gaussian()), 8)
     log_snr = OrnsteinUhlenbeck().log_snr(jnp.asarray(times[[0, -1]]))
-    np.testing.assert_allclose(log_snr, [30, -30], rtol=1e-6)
+    np.testing.assert_allclose(log_snr, [80, -80], rtol=1e-6)
 
 
 def test_measured_information_is_the_closed_form():

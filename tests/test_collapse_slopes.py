@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from slopes import assert_slopes
 
-from jaxwin.analysis import collapse
+from jaxwin.analysis import collapse, speciation
 
 RNG = np.random.default_rng(0)
 
@@ -117,6 +117,14 @@ def test_time_of_data_is_that_of_its_spectrum():
         (lambda: collapse.two_cluster_time(1.0, 1.0, 3, 1), "`num_points` is 1"),
         (lambda: collapse.gaussian_time(jnp.array([1.0, -0.1]), 9), "`eigenvalues`"),
         (lambda: collapse.gaussian_time(jnp.array([1.0, np.nan]), 9), "`eigenvalues`"),
+        (lambda: collapse.gaussian_time(jnp.ones(2), 1), "`num_points`"),
+        (lambda: collapse.gaussian_points(-np.ones(2), 1.0), "`eigenvalues`"),
+        (lambda: speciation.agreement(1.0, 1.5), "`weight`"),
+        (lambda: speciation.disagreement(-1.0), "`r`"),
+        (lambda: speciation.class_information(1.0, 0.0), "`weight`"),
+        (lambda: speciation.separation(1.0, 1.0, 1.0, -1.0), "`sigma`"),
+        (lambda: speciation.times(jnp.ones((2, 3))), "`law` has shape"),
+        (lambda: speciation.times(jnp.array([[1.0, 2], [0, 1]])), "not symmetric"),
         (lambda: collapse.gaussian_time_of(jnp.ones((1, 3))), "`points` has 1 row"),
     ],
 )
@@ -136,7 +144,7 @@ def test_what_never_collapses_is_an_answer():
     for found in (
         collapse.two_cluster_time(4.0, 0.0, 3, 3),
         collapse.gaussian_time(jnp.zeros(2), 5),
-        collapse.gaussian_time(jnp.ones(2), 1),
+        jax.jit(collapse.gaussian_time)(jnp.ones(2), 1),
     ):
         assert str(found) == "not reached in [0, inf]"
 

@@ -251,3 +251,23 @@ def test_curse_against_scipy():
     found = collapse.curse(400, 100, mean_sq=0.3, std=0.7)
     expected = root_of(gap, 0.05, 5)
     np.testing.assert_allclose(found.t_collapse.time[0, 0], expected, rtol=1e-9)
+
+
+def test_gradients_in_the_means_of_a_mixture():
+    means = jnp.array([[1.0, 2.0, 0.0], [-1.0, 0.5, 3.0]])
+
+    def time(means):
+        law = GaussianMixture.isotropic(means, 0.8, [0.3, 0.7])
+        return collapse.mixture_time(law, 50).time
+
+    np.testing.assert_allclose(jax.jit(time)(means), time(means), rtol=1e-12)
+    slope = jax.grad(time)(means)
+    for k, i in ((0, 1), (1, 2)):
+        step = jnp.zeros_like(means).at[k, i].set(1e-5)
+        moved = (time(means + step) - time(means - step)) / 2e-5
+        np.testing.assert_allclose(slope[k, i], moved, rtol=1e-6)
+    with pytest.raises(ValueError, match="`mixture` is traced"):
+        jax.eval_shape(
+            lambda v: collapse.mixture_time(GaussianMixture.diagonal(means, v), 50),
+            jnp.ones(3),
+        )

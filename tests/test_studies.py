@@ -293,3 +293,34 @@ def test_data_sets_beside_the_published_table(tmp_path):
     np.save(tmp_path / "other.npy", rng.normal(size=(10, 5)))
     with pytest.raises(BadInput, match="5 numbers a point"):
         reproduce("dynamical-regimes-datasets", data=(str(tmp_path / "other.npy"),))
+
+
+def test_a_class_without_weight_is_no_class():
+    law = mixture({"means": [1, -1, 4], "variances": 1, "weights": [0.5, 0.5, 0]})
+    found = speciation_of(law, num_replicas=1024).summary
+    assert list(found["t_phi_pairs"]) == ["0 | 1"]
+    assert list(found["general"]) == ["0 | 1"]
+    alone = mixture({"means": [1, -1], "variances": 1, "weights": [0, 1]})
+    assert speciation_of(alone, num_replicas=1024).summary["t_phi"] is None
+
+
+@pytest.mark.slow
+def test_points_that_never_change_neighbour_have_no_last_change():
+    """Two point masses in 1,000 draws: one is as near as its copies."""
+    masses = mixture({"means": [3, -3], "variances": 0}, dimension=4)
+    found = collapse_of(masses, num_replicas=1024).summary
+    assert found["t_last_neighbour"]["found"] is False
+    assert found["t_last_neighbour"]["value"] is None
+    assert found["last_neighbour"]["never"] > 0.5
+
+
+@pytest.mark.slow
+def test_finite_size_law_of_clusters_is_that_of_clusters():
+    study = collapse_of(CLUSTERS, num_points=500, num_replicas=1024)
+    found = study.results
+    assert found.clusters
+    t = found.noise[40]
+    law = collapse.two_cluster_finite_size(16.0, 1.0, 16.0, 500.0, t)
+    np.testing.assert_allclose(found.own_weight_law[40], law.own_weight, rtol=1e-9)
+    three = mixture({"means": [2, -2, 0], "variances": 1})
+    assert not collapse_of(three, num_points=200, num_replicas=512).results.clusters

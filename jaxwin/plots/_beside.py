@@ -49,7 +49,9 @@ def beside(
     levels: Sequence[tuple[str, float]] = (),
     xlim: tuple[float, float] | None = None,
     ylim: tuple[float, float] | None = None,
+    words: Sequence[tuple[str, float, float]] = (),
     logarithmic: bool = False,
+    kinds: bool = True,
 ) -> "matplotlib.figure.Figure":
     """Measured points with error bars on the predicted lines; published ones hollow.
 
@@ -61,7 +63,9 @@ def beside(
         levels: Named heights.
         xlim: Ends of the horizontal axis.
         ylim: Ends of the vertical axis.
+        words: Names of regions and their places.
         logarithmic: Whether the horizontal axis is.
+        kinds: Whether the legend says what points, lines and hollow points are.
     """
     figure = new_figure(height=3.8)
     axes = figure.add_subplot()
@@ -69,12 +73,12 @@ def beside(
         series, COLORS * len(series), SHAPES * len(series), strict=False
     ):
         _draw(axes, one, color, shape)
-    for name, place in marks:
+    for i, (name, place) in enumerate(marks):
         axes.axvline(place, color=INK, linewidth=1, linestyle=":")
         axes.annotate(
             name,
             (place, 1),
-            (3, -2),
+            (3, -2 - 11 * i),  # neighbours do not cover each other
             xycoords=axes.get_xaxis_transform(),
             textcoords="offset points",
             va="top",
@@ -94,6 +98,8 @@ def beside(
             color=INK,
             fontsize=SMALL,
         )
+    for name, x, y in words:
+        axes.text(x, y, name, color=INK, fontsize=NORMAL, ha="center", va="center")
     if logarithmic:
         axes.set_xscale("log")
     if xlim is not None:
@@ -103,7 +109,8 @@ def beside(
     axes.set_xlabel(xlabel, fontsize=NORMAL)
     axes.set_ylabel(ylabel, fontsize=NORMAL)
     tidy(axes)
-    names = [one.label for one in series] + _kinds(axes, series)
+    names = [one.label for one in series]
+    names += _kinds(axes, series) if kinds else []
     # Points with error bars would come last, whatever was drawn first.
     handles, labels = axes.get_legend_handles_labels()
     found = dict(zip(labels, handles, strict=True))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis import Crossing, collapse, sweep
@@ -31,6 +31,8 @@ POINTS = 1000
 # times between the own weights below.
 PATHS, FEWEST, WORK, PATH_TIMES = 4096, 256, 1e11, 100
 SETTLED, FREE = 0.999, 0.002
+# Share of paths without a change of neighbour in the mean time of the last one.
+MOST_WITHOUT = 0.02
 # Spacing of log-SNRs for I-MMSE, and how far they reach beyond the spectrum's ends.
 SPACING, BELOW, ABOVE = 0.25, 3.0, 3.0
 
@@ -42,8 +44,9 @@ class Collapse(eqx.Module):
     leading order in d. t_information: log n = I(t) of the mixture, by quadrature.
     denoising: the same by I-MMSE of the mixture's exact denoiser. These three are of a
     mixture, and None where it has another form, or for data. t_onset: where data points
-    become traps. finite_size: the Gaussian law of log-weights at the curve's times.
-    last_neighbour: where reverse paths choose their point.
+    become traps. own_weight_law, excess_law: the finite-size law at the curve's times.
+    last_neighbour: where reverse paths choose their point. `t_gauss`, `t_onset` and
+    the finite-size law (unless `clusters`) are of a Gaussian of the same covariance.
     """
 
     curve: collapse.CollapseCurve
@@ -53,6 +56,8 @@ class Collapse(eqx.Module):
     t_onset: Crossing
     last_neighbour: collapse.LastNeighbour
     name: str = eqx.field(static=True)
+    # Whether the finite-size law is that of two equal clusters.
+    clusters: bool = eqx.field(static=True)
     dimension: int = eqx.field(static=True)
     noise: Float[np.ndarray, " t"] = field(("noise",), "OU time")
     own_weight_law: Float[np.ndarray, " t"] = field(
@@ -93,7 +98,8 @@ def collapse_of(
     options = Measuring(**measuring)
     law = None
     if not isinstance(source, Data):
-        law, source = source, _drawn(source, num_points or POINTS, name, options.seed)
+        count = POINTS if num_points is None else num_points
+        law, source = source, _drawn(source, count, name, options.seed)
         num_points, normalize = None, "none"
     selection = classes, num_points, normalize, pca, shape
     prepared = prepare(source, *selection, options.seed, options.least)
@@ -126,9 +132,7 @@ def _measured(
         eigenvalues = np.asarray(law.moments().leading(dimension)[0])
     curve = collapse.read(found, eigenvalues)
     spread = jnp.asarray(eigenvalues)
-    expected = jax.vmap(lambda t: collapse.gaussian_finite_size(spread, float(n), t))(
-        jnp.asarray(found.noise)
-    )
+    expected = _finite_size(law, spread, n, jnp.asarray(found.noise))
     return Collapse(
         curve=curve,
         t_leading=None if law is None else _leading(law, n),
@@ -143,9 +147,36 @@ def _measured(
         noise=found.noise,
         own_weight_law=np.asarray(expected.own_weight),
         excess_law=np.asarray(expected.excess),
+        clusters=law is not None and _two_equal_clusters(law) is not None,
         name=prepared.normal.name,
         dimension=dimension,
     )
+
+
+def _finite_size(
+    law: GaussianMixture | None,
+    eigenvalues: Float[Array, " d"],
+    n: int,
+    times: Float[Array, " t"],
+) -> collapse.FiniteSize:
+    """The law of log-weights of two equal clusters, or of a Gaussian."""
+    clusters = None if law is None else _two_equal_clusters(law)
+    if clusters is None:
+        of_gaussian = collapse.gaussian_finite_size
+        return jax.vmap(lambda t: of_gaussian(eigenvalues, float(n), t))(times)
+    of_clusters = collapse.two_cluster_finite_size
+    return jax.vmap(lambda t: of_clusters(*clusters, float(n), t))(times)
+
+
+def _two_equal_clusters(law: GaussianMixture) -> tuple[float, float, float] | None:
+    """|m|^2, standard deviation and d of two equal isotropic clusters at c +- m."""
+    variances = np.asarray(law.covariance.spectrum()[0])
+    weights = np.exp(np.asarray(law.log_weights))
+    if len(weights) != 2 or np.ptp(weights) > 1e-9 or np.ptp(variances) > 0:
+        return None
+    apart = np.asarray(law.means[0] - law.means[1], np.float64)
+    width = float(np.sqrt(variances.flat[0]))
+    return float(apart @ apart) / 4, width, float(law.dimension)
 
 
 def _leading(law: GaussianMixture, n: int) -> Crossing | None:
@@ -206,6 +237,9 @@ def _routes(found: Collapse) -> dict[str, Crossing]:
     """Every route to the collapse time, by its key in the summary."""
     curve, last = found.curve, found.last_neighbour
     number = lambda value: jnp.asarray(value, float)
+    low, high = last.mean - 1.96 * last.mean_stderr, last.mean + 1.96 * last.mean_stderr
+    if last.never > MOST_WITHOUT:
+        low, high = last.noise[0], last.noise[-1]
     routes = {
         "t_leading": found.t_leading,
         "t_information": found.t_information,
@@ -217,9 +251,10 @@ def _routes(found: Collapse) -> dict[str, Crossing]:
         "t_last_neighbour": Crossing(
             number(last.mean),
             number(last.mean_stderr),
-            number(last.mean - 1.96 * last.mean_stderr),
-            number(last.mean + 1.96 * last.mean_stderr),
-            jnp.asarray(True),
+            number(low),
+            number(high),
+            # Paths without a change count as its last time: a few, or it is no mean.
+            jnp.asarray(float(last.never) <= MOST_WITHOUT),
         ),
         "t_onset": found.t_onset,
     }
@@ -235,7 +270,7 @@ WORDS = {
     "t_half": "own weight ½",
     "t_rest": "E log(rest / own) = 0",
     "t_last_neighbour": "last change of neighbour",
-    "t_onset": "data points become traps",
+    "t_onset": "traps, of a Gaussian",
 }
 
 
@@ -254,6 +289,7 @@ def _study(found: Collapse) -> Study:
             "mean_stderr": float(last.mean_stderr),
             "deviation": float(last.deviation),
             "median": float(last.median),
+            "never": float(last.never),
             "paths": last.count,
             "grid": [float(last.noise[0]), float(last.noise[-1]), last.noise.size],
         },
@@ -283,15 +319,16 @@ def _figures(found: Collapse) -> "dict[str, matplotlib.figure.Figure]":
     unit = float(np.log(curve.num_points))
     shown = curve.excess < 0.995 * unit
     end = float(curve.noise[shown][-1]) if shown.any() else float(curve.noise[-1])
+    of = "two clusters" if found.clusters else "a Gaussian"
     law = beside(
         [
             Series(
-                "own weight",
+                f"own weight (law of {of})",
                 (curve.noise, curve.own_weight, curve.own_weight_stderr),
                 (found.noise, found.own_weight_law),
             ),
             Series(
-                "excess entropy / log n",
+                f"excess / log n (law of {of})",
                 (curve.noise, curve.excess / unit, curve.excess_stderr / unit),
                 (found.noise, found.excess_law / unit),
             ),

@@ -32,7 +32,7 @@ def mixture(arrays: Mapping[str, Any], dimension: int | None = None) -> Gaussian
     given = {key: np.asarray(value) for key, value in arrays.items()}
     if "means" not in given:
         raise BadInput("`means` is missing; a mixture needs one row a component.")
-    means = _means(given.pop("means"), dimension)
+    means = _means(np.atleast_1d(given.pop("means")), dimension)
     rest: dict[str, Any] = {key: given.get(key) for key in ("weights", "labels")}
     try:
         return _built(means, given, rest)

@@ -103,11 +103,12 @@ def _of_law(law: AbstractLabelledTarget, name: str, measuring: Measuring) -> Spe
     range_key, phi_key, pair_key, information_key = measuring.keys(4)
     measuring.begin()
     times = speciation.times(law)
-    several = law.num_labels > 1
+    weighty = int(np.sum(np.asarray(law.log_label_prior()) > -np.inf))
+    several = weighty > 1
     noise = speciation.decided_times(observed, key=range_key)
     agreement = general = information = None
     if several:
-        few = law.num_labels * (law.num_labels - 1) // 2 <= MOST_PAIRS
+        few = weighty * (weighty - 1) // 2 <= MOST_PAIRS
         agreement = speciation.clone_agreement(
             observed,
             noise,

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxwin._checks import is_concrete
 from jaxwin._typing import ScalarLike
 from jaxwin.analysis._crossing import Crossing
 from jaxwin.analysis.collapse._arguments import (
@@ -38,8 +39,8 @@ def mixture_information(
     there and v that of all else (`targets.reduce` to one dimension, or d = 1).
 
     Raises:
-        ValueError: The mixture is traced, or does not reduce to one dimension; `sigma`
-            is not > 0, `alpha` negative.
+        ValueError: The mixture does not reduce to one dimension (a traced one is taken
+            to, and must be isotropic); `sigma` is not > 0, `alpha` negative.
     """
     law = _line(mixture)
     check_not_negative(alpha=alpha)
@@ -62,6 +63,8 @@ def mixture_time(mixture: GaussianMixture, num_points: ScalarLike) -> Crossing:
 
 
 def _line(mixture: GaussianMixture) -> Law:
+    if mixture.dimension > 1 and not is_concrete(mixture):
+        return _traced_line(mixture)
     reduction = None if mixture.dimension == 1 else reduce(mixture)
     target = mixture if reduction is None else reduction.target
     if target.dimension != 1:
@@ -76,6 +79,25 @@ def _line(mixture: GaussianMixture) -> Law:
     variances = jnp.broadcast_to(variances[:, 0], target.log_weights.shape)
     count = rest + (mixture.dimension - 1)
     return variance, count, target.means[:, 0], variances, target.log_weights
+
+
+def _traced_line(mixture: GaussianMixture) -> Law:
+    """A traced mixture, whose means are taken to lie on a line and widths to be one."""
+    variances, _ = mixture.covariance.spectrum()
+    if variances.shape[1] != 1:
+        raise ValueError(
+            "`mixture` is traced; then its components must be isotropic, of one "
+            "variance, with means on a line: use `GaussianMixture.isotropic`."
+        )
+    apart = mixture.means - mixture.means[:1]
+    furthest = apart[jnp.argmax(jnp.sum(apart**2, axis=1))]
+    length = jnp.sum(furthest**2)
+    some = length > 0
+    # The slope of a norm at zero is none.
+    direction = furthest / jnp.sqrt(jnp.where(some, length, 1))
+    places = jnp.matmul(apart, direction, precision="highest")
+    count = jnp.full_like(length, mixture.dimension - 1)
+    return variances[0, 0], count, places, variances[:, 0], mixture.log_weights
 
 
 def _at_log_snr(log_snr: Array, law: Law) -> Array:

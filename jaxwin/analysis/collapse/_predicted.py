@@ -63,12 +63,13 @@ def gaussian_time(eigenvalues: Float[Array, " d"], num_points: ScalarLike) -> Cr
     """Where sum_i log(1 + s^2 lambda_i) / 2 = log n: t_gauss, in OU time.
 
     The population is taken as Gaussian with covariance eigenvalues lambda_i; no
-    sampling. Not found where no direction varies, where n < 2, or where the SNR would
-    leave the range of the float type.
+    sampling. Not found where no direction varies, or where the SNR would leave the
+    range of the float type.
 
     Raises:
-        ValueError: A negative eigenvalue.
+        ValueError: A negative eigenvalue, or n < 2 (not found where n is traced).
     """
+    check_several(num_points)
     eigenvalues, count = floats(spectrum(eigenvalues), num_points)
     return time_at(gaussian_information, eigenvalues, jnp.log(count))
 
@@ -77,10 +78,14 @@ def gaussian_points(eigenvalues: Float[np.ndarray, " d"], time: float) -> float 
     """The n whose t_gauss is `time`: exp(sum_i log(1 + s^2 lambda_i) / 2).
 
     None where that is no time, or more than 10^15.
+
+    Raises:
+        ValueError: A negative eigenvalue.
     """
+    spread = np.asarray(spectrum(jnp.asarray(eigenvalues)))
     if not time > 0:
         return None
-    log_n = 0.5 * np.sum(np.log1p(np.clip(eigenvalues, 0, None) / np.expm1(2 * time)))
+    log_n = 0.5 * np.sum(np.log1p(spread / np.expm1(2 * time)))
     return float(np.exp(log_n)) if log_n < np.log(1e15) else None
 
 

@@ -10,7 +10,7 @@ half the distance of the noised means in units of the noised width.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxwin._checks import check
+from jaxwin._checks import check, fraction, not_negative
 from jaxwin._numerics import as_float
 from jaxwin._typing import ScalarLike
 from jaxwin.analysis._root import bracketed_root
@@ -23,7 +23,14 @@ REACH, STEPS = 40.0, 1601
 def separation(
     distance: ScalarLike, variance: ScalarLike, alpha: ScalarLike, sigma: ScalarLike
 ) -> Float[Array, ""]:
-    """Separation r of two classes whose means are `distance` apart."""
+    """Separation r of two classes whose means are `distance` apart.
+
+    Raises:
+        ValueError: One of them is negative.
+    """
+    given = dict(distance=distance, variance=variance, alpha=alpha, sigma=sigma)
+    for name, value in given.items():
+        check(value, not_negative, name, "finite and >= 0")
     alpha, sigma = as_float(alpha), as_float(sigma)
     return distance / 2 * alpha / jnp.sqrt(alpha**2 * variance + sigma**2)
 
@@ -42,6 +49,9 @@ def agreement(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
         r: Half the distance of the noised means in noised widths, >= 0.
         weight: Weight w of class 1, in (0, 1).
 
+    Raises:
+        ValueError: r < 0, or a weight that is none.
+
     References:
         Biroli et al., arXiv:2402.18491, section 2 (w = 1/2).
     """
@@ -49,7 +59,12 @@ def agreement(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
 
 
 def disagreement(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, ""]:
-    """1 - phi, with full relative precision where it is small, for weights > 1e-30."""
+    """1 - phi, with full relative precision where it is small, for weights > 1e-30.
+
+    Raises:
+        ValueError: As `agreement`.
+    """
+    _checked(r, weight)
     return _tilted(lambda u: 1 / jnp.cosh(u), r, weight)
 
 
@@ -58,6 +73,9 @@ def class_information(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, "
 
     I = H(w) - E[h(p)], h the binary entropy of the posterior;
     dI / d(r^2) = 1 - phi(r) at every weight.
+
+    Raises:
+        ValueError: As `agreement`.
     """
 
     def entropy(u: Array) -> Array:
@@ -66,6 +84,7 @@ def class_information(r: ScalarLike, weight: ScalarLike = 0.5) -> Float[Array, "
         rest = (1 + q) * jnp.log1p(q) / jnp.where(q > 0, q, 1)
         return jnp.exp(-jnp.abs(u)) * (jnp.where(q > 0, rest, 1) + 2 * jnp.abs(u))
 
+    _checked(r, weight)
     w = as_float(weight)
     prior = -w * jnp.log(w) - (1 - w) * jnp.log1p(-w)
     return prior - _tilted(entropy, r, weight)
@@ -87,6 +106,11 @@ def separation_at(phi: ScalarLike) -> Float[Array, ""]:
 
 def _shortfall(log_r: Array, target: Array) -> Array:
     return target - jnp.log(disagreement(jnp.exp(log_r)))
+
+
+def _checked(r: ScalarLike, weight: ScalarLike) -> None:
+    check(r, lambda r: r >= 0, "r", ">= 0")
+    check(weight, fraction, "weight", "in (0, 1): leave out an empty class")
 
 
 def _tilted(g, r: ScalarLike, weight: ScalarLike) -> Float[Array, ""]:

@@ -10,7 +10,7 @@ from jaxwin.analysis.speciation._clone_agreement import clone_agreement
 from jaxwin.channels import AbstractObserved
 
 # A pilot over everything a float type can tell, in minus the log-SNR.
-FURTHEST, PILOT_TIMES, PILOT = 30.0, 61, 256
+FURTHEST, PILOT_TIMES, PILOT = 80.0, 161, 256
 # Share of phi's way that is left to either side.
 REST = 0.003
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxwin._checks import check
+from jaxwin._checks import check, is_concrete
+from jaxwin._numerics import as_float
 from jaxwin._typing import Point, ScalarLike
 from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.io import field
@@ -109,7 +110,8 @@ def times(
         Times in OU time (dx = -x dt + sqrt(2) dW).
 
     Raises:
-        ValueError: A covariance with a negative eigenvalue.
+        ValueError: A covariance of another shape, not symmetric, or with a negative
+            eigenvalue.
 
     References:
         Biroli et al., arXiv:2402.18491, section 2; curvature and potential for two
@@ -120,6 +122,7 @@ def times(
         top, stderr = found.eigenvalues[0], found.stderr
         dimension = found.directions.shape[0]
     else:
+        law = _checked_covariance(law)
         dimension = law.shape[0]
         values = jnp.linalg.eigvalsh(law)
         rounding = law.shape[0] * jnp.finfo(law.dtype).eps * jnp.max(jnp.abs(law))
@@ -147,6 +150,22 @@ def times(
         top_eigenvalue=top,
         between_class_eigenvalue=between,
     )
+
+
+def _checked_covariance(covariance: Array) -> Float[Array, "d d"]:
+    covariance = as_float(covariance)
+    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
+        raise ValueError(
+            f"`law` has shape {covariance.shape}; a covariance is (d, d): take "
+            f"numpy.cov(points.T), or give a target."
+        )
+    if is_concrete(covariance):
+        square = np.asarray(covariance)
+        if np.abs(square - square.T).max() > 1e-5 * np.abs(square).max():
+            raise ValueError(
+                "`law` is not symmetric; a covariance is: pass (C + C.T) / 2."
+            )
+    return covariance
 
 
 class _Classes(NamedTuple):

@@ -143,7 +143,8 @@ def _study(files: tuple[str, ...], measuring: Measuring) -> Study:
     table = plain_table(
         "Largest eigenvalue and speciation time, pixels in [0, 1], first channel",
         ["data", "n", "Λ", "t_S = ½ log Λ", "published Λ", "published t_S"],
-        "± one standard error over fresh data. –: the data are not offered by name.",
+        "± one standard error over fresh data. –: not offered by name, or not reached "
+        "on openml.org now (then --data FILE).",
     )
     entries = {}
     for row in TABLE:
@@ -179,6 +180,7 @@ def _figure(found: DataSets) -> "matplotlib.figure.Figure":
         "Λ, largest eigenvalue (pixels in [0, 1])",
         "t_S, OU time",
         logarithmic=True,
+        kinds=False,
     )
 
 

@@ -137,7 +137,7 @@ def _study(measuring: Measuring) -> Study:
         "OU time",
         "excess entropy f / α",
         marks=[
-            (f"t_C {d}", time)
+            (f"t_C, leading, d = {d}", time)
             for d, time in zip(DIMENSIONS, found.t_leading, strict=True)
         ],
         ylim=(-0.02, 1.05),
