@@ -123,7 +123,6 @@ def test_time_of_data_is_that_of_its_spectrum():
         (lambda: speciation.disagreement(-1.0), "`r`"),
         (lambda: speciation.class_information(1.0, 0.0), "`weight`"),
         (lambda: speciation.separation(1.0, 1.0, 1.0, -1.0), "`sigma`"),
-        (lambda: speciation.times(jnp.ones((2, 3))), "`law` has shape"),
         (lambda: speciation.times(jnp.array([[1.0, 2], [0, 1]])), "not symmetric"),
         (lambda: collapse.gaussian_time_of(jnp.ones((1, 3))), "`points` has 1 row"),
     ],

@@ -35,11 +35,16 @@ def test_legend_names_series_first_then_kinds():
         Series("second", predicted=(X, X)),
         Series("third", published=(X, X)),
     ]
-    legend = axes_of(series).get_legend()
-    names = [text.get_text() for text in legend.get_texts()]
-    assert names == ["first", "second", "third", "measured", "predicted", "published"]
-    legend = axes_of(series[:1]).get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == ["first"]
+
+    def names(*shown, **options):
+        legend = axes_of(shown, **options).get_legend()
+        assert legend is not None
+        return [text.get_text() for text in legend.get_texts()]
+
+    own, kinds = ["first", "second", "third"], ["measured", "predicted", "published"]
+    assert names(*series) == own + kinds
+    assert names(*series, kinds=False) == own
+    assert names(series[0]) == ["first"]
 
 
 def test_marks_and_levels_are_named():

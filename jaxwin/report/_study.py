@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import equinox as eqx
     import matplotlib.figure
     import rich.table
 
@@ -22,7 +21,7 @@ class Study:
 
     command: str
     title: str
-    results: "eqx.Module | Mapping[str, Any]"
+    results: Any  # a result, or several by name
     summary: dict[str, Any]
     figures: "Mapping[str, matplotlib.figure.Figure]"
     table: "rich.table.Table"
