@@ -1,6 +1,7 @@
 """The potential of two clusters, its minima, and the Langevin equation along them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -302,7 +303,7 @@ def test_deepest_valley_is_the_global_minimum():
     for r, w in ((0.8, 0.7), (1.9, 0.2)):
         side = 1 if w > 0.5 else -1
         ends = sorted((0.0, side * 3 * r))
-        best = minimize_scalar(
+        best: Any = minimize_scalar(
             lambda y, r=r, w=w: float(potential(y, r, w)),
             bounds=tuple(ends),
             method="bounded",

@@ -1,5 +1,7 @@
 """Predicted lines, measured points and published ones on one picture."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def test_every_kind_is_drawn_where_it_lies():
     expected = np.stack([X[:2], 1 - X[:2]], 1)
     np.testing.assert_array_equal(hollow.get_xydata(), expected)
     assert hollow.get_markerfacecolor() == "none"
-    (bars,) = axes.containers
+    bars: Any = axes.containers[0]
     (segments,) = bars.lines[2]
     lengths = [np.ptp(segment[:, 1]) for segment in segments.get_segments()]
     np.testing.assert_allclose(lengths, 0.2)

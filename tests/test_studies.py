@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray
@@ -106,7 +107,8 @@ def test_collapse_of_data_has_no_population():
     for key in ("t_leading", "t_information", "t_mmse"):
         assert found[key] is None
     assert found["n"] == 300
-    gauss = collapse.gaussian_time(np.linalg.eigvalsh(np.cov(points.T, ddof=0)), 300)
+    spread = jnp.linalg.eigvalsh(jnp.cov(points.T, ddof=0))
+    gauss = collapse.gaussian_time(spread, 300)
     assert abs(found["t_gauss"]["value"] - float(gauss.time)) < 1e-9
 
 
