@@ -275,6 +275,7 @@ def test_lanes_choose_their_own_steps():
 # The reverse SDE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [0.05, pytest.param(None, marks=pytest.mark.slow)],

@@ -320,6 +320,7 @@ def posteriors(channel, xs, times):
     return jax.vmap(jax.vmap(at, (0, None)))(xs, times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(CLOCKS, ["ou", "edm", "flow", "ddpm"]))
 def test_label_posterior_on_every_clock(name):
     # Equal SNR: a point of one clock is that of another rescaled by alpha.

@@ -174,6 +174,7 @@ def test_zero_mean_times_of_the_theory():
         assert abs(zero_mean_time(n, 1.5, 0.5) - back) < 0.6e-6
 
 
+@pytest.mark.slow
 def test_general_times_need_no_difference_of_means():
     # In the plane from the narrow class alone: from the wide one E[L] < sd[L] always.
     labels = np.arange(4000) % 2

@@ -102,6 +102,7 @@ def test_times_where_nothing_is_decided_are_the_whole_clock():
     np.testing.assert_allclose(log_snr, [80, -80], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_measured_information_is_the_closed_form():
     law, weight = LAWS["isotropic"], WEIGHTS[0]
     found = measured_class_information(Observed(law, Gaussian()), TIMES)

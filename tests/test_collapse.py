@@ -285,6 +285,7 @@ def reference_curve(points: np.ndarray, t: float, count: int, seed: int):
     return 1 / (1 + np.exp(rest)), rest, np.logaddexp(0, rest)
 
 
+@pytest.mark.slow
 def test_curve_against_plain_numpy():
     points = np.random.default_rng(0).normal(size=(60, 5)) * [2, 1, 1, 0.5, 0.1]
     curve = collapse.curve(Empirical(points), TIMES, num_replicas=8192)

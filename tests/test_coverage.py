@@ -94,6 +94,7 @@ def test_intervals_given_the_data_cover():
         assert_covers(found[row], float(clock(place)))
 
 
+@pytest.mark.slow
 def test_intervals_of_few_blocks_cover():
     """A line with a common Gaussian shift a block: Student's interval is exact."""
     at, rng = np.arange(6.0) - 2.5, np.random.default_rng(3)

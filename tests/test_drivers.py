@@ -363,6 +363,7 @@ SAME = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
 def test_methods_that_are_one(one, other):
     x, run = jnp.ones(4), eqx.filter_jit(sample)
@@ -424,6 +425,7 @@ def test_a_restart_by_hand():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step", "lower"),
     [

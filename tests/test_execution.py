@@ -223,6 +223,7 @@ UNIFORM = eqx.Partial(uniform)
 LOOKS = [*range(2, 11), 12, 14, 16, 19, 22, 26, 31, 37, 44, 52, 62, 74, 88, 105, 126]
 
 
+@pytest.mark.slow
 def test_run_stops_at_the_first_look_where_errors_are_small():
     whole = run(UNIFORM, 1024, KEY, block_size=8)
     errors = {n: run(UNIFORM, 8 * n, KEY, block_size=8).stderr[1][0] for n in LOOKS}

@@ -414,6 +414,7 @@ CONSTRUCTORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", some(CONSTRUCTORS, ["isotropic", "full"]))
 def test_gradients_reach_what_the_constructor_took(kind):
     build, spread = CONSTRUCTORS[kind]

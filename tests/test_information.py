@@ -64,6 +64,7 @@ def own_loss(law, alphas, sigmas, key, replica):
     return -log_posterior[:, label]
 
 
+@pytest.mark.slow
 def test_measured_loss_agrees_with_the_closed_form():
     times = np.geomspace(0.02, 3, 24)
     means, weight = [[0.0, 0.0], [DISTANCE, 0.0]], 0.7

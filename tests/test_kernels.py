@@ -73,6 +73,7 @@ def test_all_forms_and_blocks_agree(name):
     np.testing.assert_allclose(whole[1], whole[4], rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [1e-2, 0.3, 10.0])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 @pytest.mark.parametrize("kind", ["mixture", "data"])

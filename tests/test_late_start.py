@@ -145,6 +145,7 @@ def test_weights_of_a_data_set_are_those_of_its_start_law(points):
         assert found.floor[i] < 0.9 * error.sum() / np.sqrt(2 * np.pi)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "law",
     [
@@ -234,6 +235,7 @@ def test_few_directions_for_many_classes():
     np.testing.assert_allclose(found.weight.sum(axis=1), 1, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_single_precision_data_stay_single():
     law = Empirical(
         np.random.default_rng(3).normal(size=(50, 4)).astype(np.float32),

@@ -91,6 +91,7 @@ def test_gradient_is_the_finite_difference():
     np.testing.assert_allclose(slope, (ahead - behind) / 2e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_leading_in_float32():
     law = two_blobs(300)
     single = jax.tree.map(

@@ -114,6 +114,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clock", "kind", "d"), CASES)
 def test_log_likelihood_is_the_log_density(clock, kind, d):
     process, start, end = CLOCKS[clock]

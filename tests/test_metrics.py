@@ -158,6 +158,7 @@ def brute(kernel, x, y):
     return own - 2 * kernel(cdist(x, y)).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "m", "d"),
     [

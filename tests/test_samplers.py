@@ -78,6 +78,7 @@ SCORE = ExactScore(LAW, OU)
 TIMES = log_snr_uniform(OU, 2.0, 0.05, 20)
 
 
+@pytest.mark.slow
 @one_step
 def test_block_follows_the_replicas(step):
     xs = jr.normal(jr.key(1), (6, 12))

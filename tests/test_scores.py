@@ -391,6 +391,7 @@ def log_density(law, process, x, t):
     return law.log_density(x, process.alpha(t), process.sigma(t))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("law", "name"),
     [

@@ -875,6 +875,7 @@ def observe(target, x, alpha, sigma, c):
     return target.log_density(x, alpha, sigma) + 2 * log_label
 
 
+@pytest.mark.slow
 @in_space
 def test_gradients_in_the_parameters(name):
     case = BY_NAME[name]
