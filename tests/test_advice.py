@@ -215,6 +215,7 @@ def ddim_loop():
     return space["ddim"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_ddim_loop_is_our_ddim(advice, name):
     loop = schedule(advice)["ddim_loop"][name]

@@ -368,6 +368,7 @@ def test_gaussian_classes_of_mirrored_clusters_have_the_closed_form():
     assert np.all(np.abs(z) < 4), z
 
 
+@pytest.mark.slow
 def test_gaussian_classes_are_moments_of_classes(monkeypatch):
     rng = np.random.default_rng(13)
     labels = rng.integers(3, size=60)

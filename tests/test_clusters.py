@@ -79,6 +79,7 @@ def test_same_as_the_plain_law_in_float32(sigma):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=slack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sigma", [1e-4, 0.05, 1.0, 100.0])
 @pytest.mark.parametrize("offset", [0.0, 100.0])

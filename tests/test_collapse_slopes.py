@@ -26,6 +26,7 @@ def test_gradients():
     )
 
 
+@pytest.mark.slow
 def test_gradients_at_the_ends():
     # At rates where e^{2 rate} overflows, clusters at one place, directions without
     # spread: finite, and the right limits.

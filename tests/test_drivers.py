@@ -726,6 +726,7 @@ def test_rising_times_of_a_compiled_run_are_not_run():
         execution.run(eqx.Partial(through, SCORE, rising), 64, KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step", [HeunFlow(), StochasticHeun(), ExponentialEuler(order=2), SEEDS(2), PNDM()]
 )

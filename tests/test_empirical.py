@@ -369,6 +369,7 @@ def test_restriction_and_padding(restrict_first):
     np.testing.assert_allclose(got.covariance(), exact.covariance(), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bandwidth", some([0.0, 0.5], [0.0]))
 def test_one_point(bandwidth):
     law = Empirical(np.array([[1.0, -2.0]]), bandwidth=bandwidth)

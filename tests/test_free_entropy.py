@@ -62,6 +62,7 @@ def dense_moments(law: GaussianMixture, a: int, b: int, t: float) -> np.ndarray:
     return np.array([mean, np.sqrt(variance)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_free_entropy_is_that_of_dense_matrices(kind):
     law = random_mixture(kind)

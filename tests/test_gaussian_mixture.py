@@ -77,6 +77,7 @@ FLIPS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [*FLIPS, 0.922412292640423])
 def test_published_flip_probability(m):
     """Windows E1 and capability 9: E[p(- | x)] for x ~ N(m, 1), by quadrature."""

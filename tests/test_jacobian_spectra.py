@@ -147,6 +147,7 @@ def test_bad_arguments_are_refused(call, message):
 # Spectra and gaps ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_dimension_of_a_hidden_manifold():
     """20 wide, 20 narrow and 60 empty directions (theory 5.19), measured."""
     law = hidden_manifold(100, (20, 20), (1.0, 0.1))

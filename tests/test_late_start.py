@@ -58,6 +58,7 @@ def test_two_deltas_at_reference_points():
         assert error.max() < 1.2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dimension", "p"), [(1, 0.95), (64, 0.75)])
 def test_curve_and_start_of_two_clusters(dimension, p):
     variance, half = 0.02, 2.0

@@ -12,6 +12,7 @@ from jaxwin.targets import GaussianMixture
 CHANNEL = Gaussian()
 
 
+@pytest.mark.slow
 def test_measured_times_are_those_in_closed_form():
     # Three isotropic classes, 8,192 replicas, key 2.
     means = 3.0 * np.array([[1, 0, 0], [-1, 0, 0], [0, 1.5, 0]])

@@ -13,6 +13,7 @@ from jaxwin.targets import Empirical
 fraction = jax.jit(metrics.memorised_fraction, static_argnums=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "n", "d"), [(7, 2, 1), (40, 513, 3), (600, 1500, 17)])
 @pytest.mark.parametrize("ratio", [1 / 3, 0.7, 1.0])
 def test_brute_force(m, n, d, ratio):

@@ -22,6 +22,7 @@ def line(means, variances, weights=None, dimension=1) -> GaussianMixture:
 # Quadrature
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("std", [0.0, 0.3, 2.0])
 @pytest.mark.parametrize("d", [1, 2, 40])
 def test_two_equal_clusters(d, std):

@@ -599,6 +599,7 @@ def test_speciation_5_1():
     np.testing.assert_allclose(OU.log_snr(t), -np.log(np.expm1(2 * t)), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_windows_1_1_and_capability_1():
     stable = DiscreteDDPM(1000, "scaled_linear")
     index = jnp.array([0, 99, 249, 499, 599, 749, 999])

@@ -156,6 +156,7 @@ def test_bulks_of_the_reference(psi_n, psi_p, slow, fast, ratio):
     np.testing.assert_allclose(found.ratio, ratio, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_bulks_are_those_of_real_features():
     """tanh(W x / sqrt(d)) itself, its noise averaged over many copies."""
     d, n, p, time = 40, 160, 480, 0.1

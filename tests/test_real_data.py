@@ -72,6 +72,7 @@ def check_spectrum(pair: bool):
     return float(found.stderr)
 
 
+@pytest.mark.slow
 def test_spectrum_of_one_and_eight():
     # Printed: 30.464 +- 0.270.
     assert abs(check_spectrum(True) - 0.270) < 0.6e-3
@@ -85,6 +86,7 @@ def test_spectrum_of_all_digits():
     assert abs(eigenvalues(False).sum() - 210.904) < 0.6e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pair", "pm1", "unit"), [(False, 1.5094, 2.1659), (True, 1.7083, 2.5173)]
 )
@@ -96,6 +98,7 @@ def test_speciation_times_of_covariances(pair, pm1, unit):
     assert abs(float(times.spectrum.time) - unit) < 0.6e-4
 
 
+@pytest.mark.slow
 def test_speciation_times_of_one_and_eight():
     times = speciation.times(pair_law())
     assert abs(float(times.spectrum.time) - 1.7083) < 0.6e-4

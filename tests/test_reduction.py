@@ -42,6 +42,7 @@ densities = eqx.filter_jit(
 project = eqx.filter_jit(lambda red, xs, a: jax.vmap(lambda x: red.project(x, a))(xs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(LAWS, ["shared factors", "grouped"]))
 @pytest.mark.parametrize("sigma", [0.05, 0.8, 30.0])
 def test_labels_and_density_survive(name, sigma):
@@ -86,6 +87,7 @@ def test_lift_undoes_the_projection(name):
     np.testing.assert_allclose(rest, spread * (z - basis @ (basis.T @ z)), atol=1e-10)
 
 
+@pytest.mark.slow
 @every_law
 def test_reduced_moments(name):
     law, _ = LAWS[name]

@@ -62,6 +62,7 @@ def final_variance(step, score, times, start_variance) -> float:
     return float(gain[0] ** 2 * start_variance + jnp.sum(noise**2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eta", [0.01, 0.05])
 def test_stationary_variance_of_euler_maruyama(eta):
     # sigma = 1 is stationary under OU; Euler's recursion stays at 1/(1 - eta/2).

@@ -138,6 +138,7 @@ def test_every_form_from_every_form(name):
             assert error <= 50 * slack * size, (a, b, t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLOCKS)
 def test_there_and_back(name):
     # Without second computation, and so to rounding.
@@ -351,6 +352,7 @@ def test_exact_score_and_its_forms(name):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(CLEAN, ["ou", "edm", "flow"]))
 @pytest.mark.parametrize("law", [MIXTURE, DATA])
 def test_exact_forms_at_the_clean_end(name, law):

@@ -396,6 +396,7 @@ def labelled_data(
     return centres[labels] + rng.normal(size=(n, d)) * np.linspace(1, 2, d), labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "d"), [(9, 20), pytest.param(60, 5, marks=pytest.mark.slow)]
 )

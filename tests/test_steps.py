@@ -500,6 +500,7 @@ TIMES = log_snr_uniform(OU, 2.0, 0.05, 20)
 SAMPLE = eqx.filter_jit(sample)
 
 
+@pytest.mark.slow
 @named(STEPS, ["EM", "UniPC 3"])
 def test_block_follows_the_replicas(case):
     law = LAW if not isinstance(case.step, ExactTransition) else case.step.target

@@ -131,6 +131,7 @@ def test_command_writes_a_folder(capsys, command):
     assert figures >= {"agreement" if command == "speciation" else "finite_size"}
 
 
+@pytest.mark.slow
 def test_command_tells_its_plan(capsys):
     argv = ["speciation", "--means", "2,-2", "--variances", "1", "--plan", "--quiet"]
     assert cli.main([*argv, "--until-stderr", "0.004"]) == 0
@@ -193,6 +194,7 @@ def test_clones_lie_on_the_theory():
         assert within(one["t_phi"], one["t_S"] - np.log(0.999367564588), 4.5)
 
 
+@pytest.mark.slow
 def test_scaling_puts_all_dimensions_on_one_curve():
     study = reproduce("dynamical-regimes-scaling", num_replicas=1000)
     assert study.summary["chi_squared"] < 2 * study.summary["count"]
@@ -202,6 +204,7 @@ def test_scaling_puts_all_dimensions_on_one_curve():
     np.testing.assert_allclose(widths, np.log(ratio), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_phases_and_curse_are_their_formulas():
     phases = reproduce("dynamical-regimes-phases").results
     i = np.argmin(np.abs(phases.rate - 0.1))
@@ -298,6 +301,7 @@ def test_data_sets_beside_the_published_table(tmp_path):
         reproduce("dynamical-regimes-datasets", data=(str(tmp_path / "other.npy"),))
 
 
+@pytest.mark.slow
 def test_a_class_without_weight_is_no_class():
     law = mixture({"means": [1, -1, 4], "variances": 1, "weights": [0.5, 0.5, 0]})
     found = speciation_of(law, num_replicas=1024).summary

@@ -317,6 +317,8 @@ BY_NAME = {case.name: case for case in CASES}
 
 # Kinds whose lines others run too, on another shape: each compiles everything again.
 AGAIN = {
+    "diagonal",
+    "isotropic point masses",
     "full singular",
     "isotropic beside a point mass",
     "zero-mean isotropic",
