@@ -224,6 +224,8 @@ def _last_neighbour(
     low = curve.noise[max(np.flatnonzero(own > SETTLED), default=0)]
     free = np.flatnonzero(own < FREE)
     high = curve.noise[free[0] if free.size else -1]
+    if not high > low:  # the own weight is small from the first time on
+        low, high = curve.noise[[0, -1]]
     times = np.geomspace(low, high, PATH_TIMES)
     work = data.num_points * data.dimension * times.size
     count = int(np.clip(WORK / work, FEWEST, min(PATHS, measuring.count)))
