@@ -3,6 +3,7 @@
 They know alpha and sigma, never time. Every method takes one point; `jax.vmap` batches.
 """
 
+from jaxwin.targets._bandwidth import likely_bandwidth as likely_bandwidth
 from jaxwin.targets._base import (
     AbstractDenoiser as AbstractDenoiser,
     AbstractLabelledTarget as AbstractLabelledTarget,
