@@ -4,3 +4,34 @@ from jaxwin.analysis.windows._confusion import (
     Confusion as Confusion,
     class_confusion as class_confusion,
 )
+from jaxwin.analysis.windows._examples import (
+    CoinsWindow as CoinsWindow,
+    ConceptWindow as ConceptWindow,
+    MaskingWindow as MaskingWindow,
+    all_or_nothing_count as all_or_nothing_count,
+    coins_flip as coins_flip,
+    coins_total_variation as coins_total_variation,
+    coins_window as coins_window,
+    concept_overlap as concept_overlap,
+    concept_window as concept_window,
+    in_context_count as in_context_count,
+    masking_total_variation as masking_total_variation,
+    masking_window as masking_window,
+)
+from jaxwin.analysis.windows._formulas import (
+    OneOfMany as OneOfMany,
+    SufficientTimes as SufficientTimes,
+    TwoComponents as TwoComponents,
+    covariance_gaps as covariance_gaps,
+    one_of_many as one_of_many,
+    random_means_width as random_means_width,
+    separation_time as separation_time,
+    sufficient_times as sufficient_times,
+    two_components as two_components,
+)
+from jaxwin.analysis.windows._sparse import SparseDictionary as SparseDictionary
+from jaxwin.analysis.windows._theorem import (
+    depth_bound as depth_bound,
+    separation_ratio as separation_ratio,
+    theorem_bound as theorem_bound,
+)
