@@ -18,6 +18,10 @@ from jaxwin.analysis.windows._examples import (
     masking_total_variation as masking_total_variation,
     masking_window as masking_window,
 )
+from jaxwin.analysis.windows._flow import (
+    flow_map as flow_map,
+    flow_matrix as flow_matrix,
+)
 from jaxwin.analysis.windows._formulas import (
     OneOfMany as OneOfMany,
     SufficientTimes as SufficientTimes,
@@ -34,4 +38,8 @@ from jaxwin.analysis.windows._theorem import (
     depth_bound as depth_bound,
     separation_ratio as separation_ratio,
     theorem_bound as theorem_bound,
+)
+from jaxwin.analysis.windows._uturn import (
+    uturn_density as uturn_density,
+    uturn_sample as uturn_sample,
 )
