@@ -4,6 +4,11 @@ from jaxwin.analysis.windows._confusion import (
     Confusion as Confusion,
     class_confusion as class_confusion,
 )
+from jaxwin.analysis.windows._directions import (
+    Directions as Directions,
+    directions as directions,
+    reduced_dimension as reduced_dimension,
+)
 from jaxwin.analysis.windows._examples import (
     CoinsWindow as CoinsWindow,
     ConceptWindow as ConceptWindow,
@@ -17,6 +22,10 @@ from jaxwin.analysis.windows._examples import (
     in_context_count as in_context_count,
     masking_total_variation as masking_total_variation,
     masking_window as masking_window,
+)
+from jaxwin.analysis.windows._expectation import (
+    Places as Places,
+    expectation as expectation,
 )
 from jaxwin.analysis.windows._flow import (
     flow_map as flow_map,
@@ -33,7 +42,14 @@ from jaxwin.analysis.windows._formulas import (
     sufficient_times as sufficient_times,
     two_components as two_components,
 )
-from jaxwin.analysis.windows._sparse import SparseDictionary as SparseDictionary
+from jaxwin.analysis.windows._pairs import (
+    PairTable as PairTable,
+    gram as gram,
+    pair_table as pair_table,
+)
+from jaxwin.analysis.windows._sparse import (
+    SparseDictionary as SparseDictionary,
+)
 from jaxwin.analysis.windows._theorem import (
     depth_bound as depth_bound,
     separation_ratio as separation_ratio,
@@ -42,4 +58,8 @@ from jaxwin.analysis.windows._theorem import (
 from jaxwin.analysis.windows._uturn import (
     uturn_density as uturn_density,
     uturn_sample as uturn_sample,
+)
+from jaxwin.analysis.windows._variation import (
+    pair_directions as pair_directions,
+    total_variation as total_variation,
 )

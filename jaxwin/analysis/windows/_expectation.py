@@ -1,0 +1,56 @@
+"""Averages over a noised law of anything that its label posterior says."""
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis.windows._directions import Directions
+from jaxwin.analysis.windows._on_line import OnLine, line_places
+from jaxwin.analysis.windows._view import checked_view, view
+from jaxwin.targets import AbstractLabelledTarget
+
+
+class Places(eqx.Module):
+    """Places of a noised law with weights of sum one, and label posteriors there.
+
+    E f(r(y)) = sum_m weight_m f(r_m) for y of the noised law, r = p(label | y).
+    """
+
+    weight: Float[Array, " m"]
+    log_posterior: Float[Array, "m c"]
+
+
+def expectation(
+    law: AbstractLabelledTarget,
+    alpha: ScalarLike,
+    sigma: ScalarLike,
+    *,
+    within: Directions | None = None,
+) -> Places:
+    """Quadrature over a noised law in the one or two directions of its labels.
+
+    Everything between sub-mixtures is a function of the label posterior r:
+    p^S(y) = p(y) r_S(y) / w_S. On a line smooth functions of r are integrated to 1e-12;
+    functions with kinks, as |u - v|, are not: use `total_variation`.
+
+    Args:
+        law: A mixture, or a law of one dimension with `quadrature_cuts`
+            (`analysis._line.LawOnALine`).
+        alpha: Amplitude of the signal.
+        sigma: Standard deviation of the noise; 0 where no component is singular.
+        within: `directions(law, labels)`, found outside of jit and grad; the averages
+            are then over the law restricted to these labels. All labels if left out.
+
+    Raises:
+        ValueError: More than two dimensions are left; as `pair_table`, `directions`.
+    """
+    return _places(law, *checked_view(law, alpha, sigma, within))
+
+
+@eqx.filter_jit
+def _places(
+    law: AbstractLabelledTarget, alpha: Array, sigma: Array, within: Directions | None
+) -> Places:
+    found = view(law, alpha, sigma, within)
+    assert isinstance(found, OnLine)
+    return Places(*line_places(found))

@@ -1,0 +1,124 @@
+"""Labels of a law on a line at one noise level: places, and changes of sign."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxwin._numerics import LOG_TWO_PI, segment_logsumexp
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis._line import LawOnALine, component_cuts, gauss_legendre
+from jaxwin.analysis.windows._directions import Seen
+from jaxwin.targets import AbstractLabelledTarget
+
+# Pieces are halved for changes of sign, and each part takes four rules of so many
+# nodes: Gaussians on a width, cut where their difference or its slope vanishes.
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(10)
+# Bisections for a slope, which only parts two roots, and for a root: integrals depend
+# on the place of a root to second order.
+SLOPE_STEPS, ROOT_STEPS = 14, 22
+
+
+class OnLine(NamedTuple):
+    """A law on a line: log p(label), where to cut, log p(label, x) at one place."""
+
+    log_prior: Float[Array, " c"]
+    cuts: Float[Array, " m"]
+    log_joint: Callable[[Float[Array, ""]], Float[Array, " c"]]
+
+
+def components_on_line(found: Seen, num_labels: int) -> OnLine:
+    """Gaussian components in one direction."""
+    centres, widths = found.centres[:, 0], jnp.sqrt(found.covariances[:, 0, 0])
+    scale = found.log_weights - jnp.log(widths) - 0.5 * LOG_TWO_PI
+
+    def log_joint(x: Array) -> Array:
+        each = scale - 0.5 * ((x - centres) / widths) ** 2
+        return segment_logsumexp(each, found.labels, num_labels)
+
+    log_prior = segment_logsumexp(found.log_weights, found.labels, num_labels)
+    return OnLine(log_prior, component_cuts(centres, widths), log_joint)
+
+
+def law_on_line(
+    law: AbstractLabelledTarget, alpha: ScalarLike, sigma: ScalarLike
+) -> OnLine:
+    """A law of one dimension that says where to cut the line (`LawOnALine`)."""
+    assert isinstance(law, LawOnALine)
+    cuts = law.quadrature_cuts(alpha, sigma)
+
+    def log_joint(x: Array) -> Array:
+        log_p = law.label_log_posterior(x[None], alpha, sigma)
+        return log_p + law.log_density(x[None], alpha, sigma)
+
+    return OnLine(law.log_label_prior(), cuts, log_joint)
+
+
+def line_places(line: OnLine) -> tuple[Float[Array, " m"], Float[Array, "m c"]]:
+    """Weights and log label posteriors, for averages over the noised law."""
+    places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts))
+    joint = jax.vmap(line.log_joint)(places.ravel())
+    return rule.ravel() * jnp.exp(jax.nn.logsumexp(joint, axis=1)), jax.nn.log_softmax(
+        joint, axis=1
+    )
+
+
+def line_variation(
+    line: OnLine, first: Bool[Array, " c"], second: Bool[Array, " c"]
+) -> Float[Array, ""]:
+    """Half the integral of |p_A - p_B|, cut where the two are equal.
+
+    Args:
+        line: The law.
+        first: The labels of A, with weight.
+        second: The labels of B.
+    """
+
+    def log_density(x: Array, mask: Array) -> Array:
+        joint, prior = line.log_joint(x), line.log_prior
+        inside = lambda values: jax.nn.logsumexp(values, where=mask)
+        return inside(joint) - inside(prior)
+
+    def log_densities(x: Array) -> tuple[Array, Array]:
+        return log_density(x, first), log_density(x, second)
+
+    def log_ratio(x: Array) -> Array:
+        return log_density(x, first) - log_density(x, second)
+
+    edges = jnp.sort(jax.lax.stop_gradient(line.cuts))
+    edges = jnp.sort(jnp.concatenate([edges, 0.5 * (edges[:-1] + edges[1:])]))
+    low, high = edges[:-1], edges[1:]
+    ratio, slope = jax.vmap(log_ratio), jax.vmap(jax.grad(log_ratio))
+    # Where the slope keeps its sign there is one root at most.
+    top = _bisected(slope, low, high, SLOPE_STEPS)
+    ends = [low, _bisected(ratio, low, top, ROOT_STEPS), top]
+    ends += [_bisected(ratio, top, high, ROOT_STEPS), high]
+    ends = jax.lax.stop_gradient(jnp.stack(ends))
+    half, middle = 0.5 * (ends[1:] - ends[:-1]), 0.5 * (ends[1:] + ends[:-1])
+    nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
+    places = middle[..., None] + half[..., None] * nodes[None, None]
+    both = jax.vmap(log_densities)(places.ravel())
+    apart = (jnp.exp(both[0]) - jnp.exp(both[1])).reshape(places.shape)
+    panels = half * jnp.sum(apart * rule[None, None], axis=2)
+    return 0.5 * jnp.sum(jnp.abs(panels))
+
+
+def _bisected(
+    function: Callable[[Array], Array],
+    low: Float[Array, " p"],
+    high: Float[Array, " p"],
+    steps: int,
+) -> Float[Array, " p"]:
+    """Where a function changes its sign; at one of the ends where it does not."""
+    first = jnp.sign(function(low))
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = 0.5 * (low + high)
+        same: Bool[Array, " p"] = jnp.sign(function(middle)) == first
+        return jnp.where(same, middle, low), jnp.where(same, high, middle)
+
+    return jax.lax.fori_loop(0, steps, halve, (low, high))[1]

@@ -1,0 +1,58 @@
+"""A noised law in the one or two dimensions in which quadrature sees it."""
+
+from jaxtyping import Array, Float
+
+from jaxwin._checks import check, not_negative
+from jaxwin._numerics import as_float
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis._line import LawOnALine
+from jaxwin.analysis.windows._directions import Directions, directions, seen
+from jaxwin.analysis.windows._on_line import OnLine, components_on_line, law_on_line
+from jaxwin.analysis.windows._pairs import checked_level
+from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
+
+# Quadrature takes no more dimensions.
+MOST = 1
+
+
+def checked_view(
+    law: AbstractLabelledTarget,
+    alpha: ScalarLike,
+    sigma: ScalarLike,
+    within: Directions | None,
+) -> tuple[Float[Array, ""], Float[Array, ""], Directions | None]:
+    """(alpha, sigma, directions) for quadrature, where it takes the law.
+
+    Raises:
+        ValueError: The law is neither a mixture of few directions nor on a line; as
+            `pair_table` and `directions`.
+    """
+    if isinstance(law, GaussianMixture):
+        alpha, sigma = checked_level(law, alpha, sigma)
+        within = directions(law) if within is None else within
+        if within.dimension > MOST:
+            raise ValueError(
+                f"`law` has components that differ in {within.dimension} dimensions; "
+                f"quadrature takes {MOST}: use `windows.distance` or "
+                f"`windows.confusion`, which sample."
+            )
+        return alpha, sigma, within
+    if law.dimension != 1 or not isinstance(law, LawOnALine):
+        raise ValueError(
+            "`law` is neither a mixture of Gaussians nor a law of one dimension with "
+            "`quadrature_cuts`: use `windows.distance` or `windows.confusion`, which "
+            "sample."
+        )
+    check(alpha, not_negative, "alpha", "finite and >= 0")
+    check(sigma, not_negative, "sigma", "finite and >= 0")
+    return as_float(alpha), as_float(sigma), None
+
+
+def view(
+    law: AbstractLabelledTarget, alpha: Array, sigma: Array, within: Directions | None
+) -> OnLine:
+    """The law on a line."""
+    if within is None:
+        return law_on_line(law, alpha, sigma)
+    assert isinstance(law, GaussianMixture)
+    return components_on_line(seen(law, within, alpha, sigma), law.num_labels)
