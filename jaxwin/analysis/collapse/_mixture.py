@@ -2,12 +2,12 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from jaxwin._checks import is_concrete
 from jaxwin._typing import ScalarLike
 from jaxwin.analysis._crossing import Crossing
+from jaxwin.analysis._line import component_cuts, gauss_legendre
 from jaxwin.analysis.collapse._arguments import (
     check_not_negative,
     check_positive,
@@ -16,11 +16,6 @@ from jaxwin.analysis.collapse._arguments import (
 )
 from jaxwin.analysis.collapse._solve import time_at
 from jaxwin.targets import GaussianMixture, reduce
-
-# The line is cut at every second width of every noised component, and each piece takes
-# a Gauss-Legendre rule: where posteriors matter they change over tenths of a width.
-CUTS = np.arange(-10.0, 11.0, 2.0)
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 # Variance and dimension of what is orthogonal; means, variances and log-weights on the
 # line.
@@ -123,11 +118,7 @@ def _components(
     widths = jnp.sqrt(1 + signal**2 * variances)
     unit = jnp.max(widths)
     centres, widths = means * signal / unit, widths / unit
-    cuts = jnp.asarray(CUTS, widths.dtype)
-    edges = jnp.sort((centres[:, None] + widths[:, None] * cuts[None]).ravel())
-    half = 0.5 * jnp.diff(edges)
-    nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
-    x = (edges[:-1] + half)[:, None] + half[:, None] * nodes[None]
+    x, rule = gauss_legendre(component_cuts(centres, widths))
     y = (x[None] - centres[:, None, None]) / widths[:, None, None]
     log_scale = log_weights - jnp.log(widths) - 0.5 * jnp.log(2 * jnp.pi)
     log_joint = log_scale[:, None, None] - 0.5 * y**2
@@ -138,4 +129,4 @@ def _components(
     left = jnp.exp(jax.nn.logsumexp(log_joint, axis=0)) * entropy(
         jax.nn.log_softmax(log_joint, axis=0)
     )
-    return entropy(log_weights) - jnp.sum(half[:, None] * rule[None] * left)
+    return entropy(log_weights) - jnp.sum(rule * left)
