@@ -1,5 +1,14 @@
 """Windows of noise in which a feature is decided."""
 
+from jaxwin.analysis.windows._best_time import (
+    BestTime as BestTime,
+    best_time as best_time,
+)
+from jaxwin.analysis.windows._certificate import (
+    Certificate as Certificate,
+    certificate as certificate,
+    certificate_at as certificate_at,
+)
 from jaxwin.analysis.windows._confusion import (
     Confusion as Confusion,
     class_confusion as class_confusion,
@@ -42,10 +51,19 @@ from jaxwin.analysis.windows._formulas import (
     sufficient_times as sufficient_times,
     two_components as two_components,
 )
+from jaxwin.analysis.windows._overlaps import (
+    Overlaps as Overlaps,
+    class_overlaps as class_overlaps,
+    overlaps as overlaps,
+)
 from jaxwin.analysis.windows._pairs import (
     PairTable as PairTable,
     gram as gram,
     pair_table as pair_table,
+)
+from jaxwin.analysis.windows._sets import (
+    members as members,
+    nested as nested,
 )
 from jaxwin.analysis.windows._sparse import (
     SparseDictionary as SparseDictionary,
@@ -54,6 +72,12 @@ from jaxwin.analysis.windows._theorem import (
     depth_bound as depth_bound,
     separation_ratio as separation_ratio,
     theorem_bound as theorem_bound,
+)
+from jaxwin.analysis.windows._thresholds import (
+    Thresholds as Thresholds,
+    Window as Window,
+    thresholds as thresholds,
+    window as window,
 )
 from jaxwin.analysis.windows._uturn import (
     uturn_density as uturn_density,

@@ -1,0 +1,126 @@
+"""What a U-turn from one set of labels certainly reaches: an upper bound at every T."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxwin._numerics import as_float
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis.windows._certificate_parts import (
+    Nested,
+    closed_parts,
+    exact_parts,
+    nested_sets,
+)
+from jaxwin.analysis.windows._directions import Directions
+from jaxwin.analysis.windows._sets import Labels
+from jaxwin.analysis.windows._threshold_roots import CLEANEST, levels
+from jaxwin.io import field
+from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
+from jaxwin.targets import AbstractLabelledTarget
+
+# Of total variation by quadrature (`total_variation`).
+QUADRATURE_ERROR = 1e-10
+
+
+class Certificate(eqx.Module):
+    """Bounds of TV(p^{init,T}, p^{targ}) along noise times T.
+
+        lower <= TV(p^{init,T}, p^{targ}) <= upper = intra + leak
+
+    intra = TV(p_T^{init}, p_T^{targ}); leak = E[r_out] for y ~ p_T^{targ}, the share of
+    U-turns from the target that leave it; lower = the share from the initial set that
+    leave the target, less the target's own at no noise. Of method "closed form" intra
+    and leak are themselves upper bounds, and lower is zero. `error`: of the upper
+    bound; a standard error where sampled.
+    """
+
+    method: str = eqx.field(static=True)
+    noise: Float[Array, " t"] = field(("noise",), "time of the process")
+    intra: Float[Array, " t"] = field(("noise",), "probability")
+    leak: Float[Array, " t"] = field(("noise",), "probability")
+    upper: Float[Array, " t"] = field(("noise",), "probability", "U(T)")
+    lower: Float[Array, " t"] = field(("noise",), "probability")
+    error: Float[Array, " t"] = field(("noise",), "probability", "of the upper bound")
+
+
+def certificate(
+    law: AbstractLabelledTarget,
+    initial: Labels,
+    target: Labels,
+    noises: Float[Array, " t"],
+    *,
+    closed: bool = False,
+    process: AbstractProcess | None = None,
+    within: Directions | None = None,
+) -> Certificate:
+    """The certificate U(T) and the lower bound, exact or in closed form.
+
+    Args:
+        law: As in `thresholds`; with `closed` a mixture of Gaussians of any dimension.
+        initial: Labels of the set that is noised.
+        target: Labels of the set that is to be reached, the initial ones included.
+        noises: Noise times T of the process.
+        closed: Bounds from pairs of components, O(K^2) and without quadrature,
+
+                intra <= sum w_i w_k TV_ik / (w_init w_targ),  i initial, k in target,
+                leak <= sum sqrt(w_i w_j) BC_ij / (2 w_targ),  i in target, j outside.
+
+        process: The clock of `noises`; Ornstein-Uhlenbeck if left out.
+        within: As in `thresholds`.
+
+    Raises:
+        BadInput: An empty set, or an initial one not inside the target.
+        ValueError: More directions than quadrature takes: use `closed`, or
+            `sampled_certificate`.
+
+    References:
+        Derived; its worst case is Theorem 2 of Li, Karan & Chen, arXiv:2502.00921.
+    """
+    given = nested_sets(law, initial, target, closed, within)
+    process = OrnsteinUhlenbeck() if process is None else process
+    noises = jnp.atleast_1d(as_float(noises))
+    alphas, sigmas = process.levels(noises, law.log_label_prior().dtype)
+    intra, leak, spill = _curve(given, closed, alphas, sigmas)
+    lower = jnp.clip(spill - _clean_leak(given, closed), 0)
+    error = jnp.zeros_like(intra) if closed else jnp.full_like(intra, QUADRATURE_ERROR)
+    method = "closed form" if closed else "quadrature"
+    return Certificate(method, noises, intra, leak, intra + leak, lower, error)
+
+
+def certificate_at(
+    law: AbstractLabelledTarget,
+    initial: Labels,
+    target: Labels,
+    alpha: ScalarLike,
+    sigma: ScalarLike,
+    *,
+    closed: bool = True,
+    within: Directions | None = None,
+) -> Float[Array, ""]:
+    """U at one level, to be mapped, compiled and differentiated in the law.
+
+    Args and Raises as in `certificate`.
+    """
+    given = nested_sets(law, initial, target, closed, within)
+    dtype = law.log_label_prior().dtype
+    level = as_float(alpha).astype(dtype), as_float(sigma).astype(dtype)
+    intra, leak, *_ = (closed_parts if closed else exact_parts)(given, *level)
+    return intra + leak
+
+
+@eqx.filter_jit
+def _curve(
+    given: Nested, closed: bool, alphas: Float[Array, " t"], sigmas: Float[Array, " t"]
+) -> tuple[Array, ...]:
+    parts = closed_parts if closed else exact_parts
+    return jax.lax.map(lambda level: parts(given, *level), (alphas, sigmas))
+
+
+def _clean_leak(given: Nested, closed: bool) -> Float[Array, ""]:
+    """The target's leak without noise, or next to none: it grows with noise."""
+    if closed:
+        return jnp.zeros(())
+    alpha, sigma = levels(jnp.asarray(CLEANEST, given.sets.law.log_label_prior().dtype))
+    return _curve(given, closed, alpha[None], sigma[None])[1][0]
