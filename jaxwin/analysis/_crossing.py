@@ -216,8 +216,13 @@ def known_crossing(
     """
     place = crossing_place(times, curve, level)
     if np.isnan(place):
-        return _crossing(np.nan, np.nan, times[0], times[-1], False)
+        return not_reached(times)
     return exact(place)
+
+
+def not_reached(noises: Float[np.ndarray, " t"]) -> Crossing:
+    """No crossing between the first and the last of these noises."""
+    return _crossing(np.nan, np.nan, noises[0], noises[-1], False)
 
 
 def unstack(crossings: Crossing) -> list[Crossing]:
