@@ -51,6 +51,10 @@ from jaxwin.analysis.windows._formulas import (
     sufficient_times as sufficient_times,
     two_components as two_components,
 )
+from jaxwin.analysis.windows._law_distance import (
+    UturnDistance as UturnDistance,
+    uturn_distance as uturn_distance,
+)
 from jaxwin.analysis.windows._overlaps import (
     Overlaps as Overlaps,
     class_overlaps as class_overlaps,

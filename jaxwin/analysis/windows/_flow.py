@@ -29,7 +29,7 @@ class _Line(NamedTuple):
     log_weights: Float[Array, " k"]
 
     def logit(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        """Log of F(x) / (1 - F(x)), F the distribution function, right in both tails."""
+        """Log of F(x) / (1 - F(x)), F the distribution function, in both tails."""
         z = (x - self.centres) / self.widths
         below = jsp.logsumexp(self.log_weights + jsp.log_ndtr(z))
         return below - jsp.logsumexp(self.log_weights + jsp.log_ndtr(-z))

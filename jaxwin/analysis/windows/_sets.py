@@ -90,7 +90,7 @@ def nested(
 
 
 def weight(
-    log_prior: Float[Array, " c"], mask: Bool[np.ndarray, " c"]
+    log_prior: Float[Array, " c"], mask: Bool[np.ndarray | Array, " c"]
 ) -> Float[Array, ""]:
     """Weight w_S of a sub-mixture; the weights of all labels sum to one."""
     return jnp.sum(jnp.where(mask, jnp.exp(log_prior), 0))

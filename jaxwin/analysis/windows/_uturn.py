@@ -94,7 +94,7 @@ def uturn_density(
 
 def line_ratio(
     law: AbstractLabelledTarget,
-    mask: Bool[np.ndarray, " c"],
+    mask: Bool[np.ndarray | Array, " c"],
     alpha: ScalarLike,
     sigma: ScalarLike,
     x: Float[Array, ""],
