@@ -8,8 +8,8 @@ import scipy.stats
 from jaxtyping import ArrayLike, Float
 
 from jaxwin.analysis._crossing import Crossing, stack, unstack
-from jaxwin.analysis.fairness._cross import cross
-from jaxwin.analysis.fairness._partition import Groups
+from jaxwin.analysis.fairness._cross import Crossed, cross
+from jaxwin.analysis.fairness._partition import Groups, Partition
 from jaxwin.analysis.fairness._survival import checked
 from jaxwin.analysis.fairness._times import Reader, not_reached
 from jaxwin.channels import AbstractObserved
@@ -21,7 +21,9 @@ LEVELS = {"start": 0.05, "half": 0.5, "end": 0.95}
 # Chance at which the null of an unbiased model is given up.
 REJECT = 1e-3
 # Differences of weights that are rounding, and no bias.
-ROUNDING = 1e-9
+SAME = 1e-9
+# Of the averages themselves, below which nothing is a difference.
+ROUNDING = 1e-12
 
 
 class Share(eqx.Module):
@@ -93,9 +95,7 @@ def share(
     curves = found.model.combined(parts.weight)
     values, stderr = curves.mean[:, 0], curves.stderr[:, 0]
     apart = values - parts.weight[None]
-    # Rounding of the sums, below which nothing is a difference.
-    floor = 1e-12 if values.dtype == np.float64 else 1e-6
-    z = apart / np.hypot(stderr, floor)
+    z = apart / np.maximum(np.hypot(stderr, ROUNDING), _least(model, parts, found))
     blocks = np.inf if curves.counts is None else curves.counts.size - 1
     tail = 2 * scipy.stats.t.sf(np.max(np.abs(z)), blocks)
     p_value = float(min(1.0, tail * z.size))
@@ -104,7 +104,7 @@ def share(
     change = own - parts.weight
 
     def read(h: int, part: float) -> Crossing:
-        if abs(change[h]) <= ROUNDING:
+        if abs(change[h]) <= SAME:
             return not_reached(levels)
         pick = parts.weight[:, None] * np.eye(own.size)[h][None]
         return reader.crossing(pick, float(parts.weight[h] + part * change[h]))
@@ -125,3 +125,19 @@ def share(
         z=z,
         **times,
     )
+
+
+def _least(
+    model: AbstractObserved, groups: Partition, found: Crossed
+) -> Float[np.ndarray, "t h"] | float:
+    """Least standard error of the shares of simulated ends, were the model unbiased.
+
+    Ends in h are then drawn with the probability r_h that the null says, so that their
+    mean has variance E[r_h (1 - r_h)] / N = w_h (1 - A_hh) / N at least (ends that are
+    labels): blocks in which a rare one was never drawn show less.
+    """
+    if model.has_exact_labels or not found.replicas:
+        return 0.0
+    stays = np.diagonal(found.null.mean, axis1=1, axis2=2)
+    flips = groups.weight[None] * np.clip(1 - stays, 0, None)
+    return np.sqrt(flips / found.replicas)

@@ -8,7 +8,7 @@ from jaxtyping import ArrayLike, Float
 
 from jaxwin._checks import BadInput, check_curve
 from jaxwin.analysis._crossing import Crossing, unstack
-from jaxwin.analysis.fairness._cross import Crossed, cross
+from jaxwin.analysis.fairness._cross import cross
 from jaxwin.analysis.fairness._partition import Groups, Partition, partition
 from jaxwin.analysis.fairness._times import Reader, each, single
 from jaxwin.channels import AbstractObserved, Observed
@@ -121,13 +121,15 @@ def group_survival(
     found = cross(data, model, parts, levels, **options)
     excess = found.model.minus(found.null)
     g = parts.num_groups
-    prior = (data if model is None else model).log_label_prior()
-    own = parts.weights_of(prior)
-    null = _curves(data, levels, parts, found, parts.weight, null=True)
-    through = null if model is None else _curves(data, levels, parts, found, own)
+    null = Reader(data, levels, parts, found.null, found.line, True)
+    own = null._replace(curves=found.model, null=False)
+    known = group_curves(null, parts.weight)
+    through = known
+    if model is not None:
+        through = group_curves(own, parts.weights_of(model.log_label_prior()))
     return GroupSurvival(
         model=through,
-        null=null,
+        null=known,
         names=parts.names,
         count=found.replicas,
         method=found.method,
@@ -164,17 +166,10 @@ def checked(
     return levels, partition(groups, data.log_label_prior(), prior)
 
 
-def _curves(
-    data: AbstractObserved,
-    noises: Float[np.ndarray, " t"],
-    groups: Partition,
-    found: Crossed,
-    chance: Float[np.ndarray, " h"],
-    null: bool = False,
-) -> GroupCurves:
-    curves = found.null if null else found.model
+def group_curves(reader: Reader, chance: Float[np.ndarray, " h"]) -> GroupCurves:
+    """The curves of a way back with their times, `chance` its weights of groups."""
+    curves, groups = reader.curves, reader.groups
     g, size = groups.num_groups, len(groups.names)
-    reader = Reader(data, noises, groups, curves, found.line, null)
     picks = [single(i, i, size) for i in range(g)]
     levels = {
         "middle": [(1 + float(chance[i])) / 2 for i in range(g)],
@@ -184,16 +179,15 @@ def _curves(
     times = {name: each(reader, picks, levels[name]) for name in CROSSINGS}
     gaps = {name: reader.gap(picks, levels[name], times[name]) for name in CROSSINGS}
     survival = np.diagonal(curves.mean, axis1=1, axis2=2)[:, :g]
-    room = 1 - chance[None, :g]
-    full = room <= 0
-    above = (survival - chance[None, :g]) / np.where(full, 1, room)
+    # A group that holds everything survives by definition.
+    full = chance[None, :g] >= 1
+    above = (survival - chance[None, :g]) / np.where(full, 1, 1 - chance[None, :g])
     return GroupCurves(
         gap_middle=gaps["middle"],
         gap_95=gaps["at_95"],
         gap_99=gaps["at_99"],
         destination=curves.mean[:, :g],
         stderr=curves.stderr[:, :g],
-        # A group that holds everything survives by definition.
         normalised=np.where(full, 1, above),
         chance=chance,
         **times,

@@ -17,6 +17,7 @@ from jaxwin.analysis._crossing import (
     stack,
 )
 from jaxwin.analysis.fairness._cross import Curves, measured
+from jaxwin.analysis.fairness._flow_line import FlowLine
 from jaxwin.analysis.fairness._line import LinePair
 from jaxwin.analysis.fairness._partition import Partition
 from jaxwin.channels import AbstractObserved, Gaussian
@@ -30,7 +31,7 @@ class Reader(NamedTuple):
     noises: Float[np.ndarray, " t"]
     groups: Partition
     curves: Curves
-    line: LinePair | None
+    line: LinePair | FlowLine | None
     null: bool
 
     def crossing(self, pick: Float[np.ndarray, "h h"], level: float) -> Crossing:
