@@ -45,11 +45,14 @@ def component_cuts(
 
 
 def gauss_legendre(
-    cuts: Float[Array, " m"],
+    cuts: Float[Array, " m"], count: int = NODES.size
 ) -> tuple[Float[Array, "pieces nodes"], Float[Array, "pieces nodes"]]:
-    """Places and weights on the pieces between the cuts."""
+    """Places and weights on the pieces between the cuts, `count` on each."""
     edges = jnp.sort(cuts)
     half = 0.5 * jnp.diff(edges)
-    nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
+    nodes, rule = (
+        jnp.asarray(array, half.dtype)
+        for array in np.polynomial.legendre.leggauss(count)
+    )
     places = (edges[:-1] + half)[:, None] + half[:, None] * nodes[None]
     return places, half[:, None] * rule[None]

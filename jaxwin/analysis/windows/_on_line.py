@@ -10,7 +10,12 @@ from jaxtyping import Array, Bool, Float
 
 from jaxwin._numerics import LOG_TWO_PI, segment_logsumexp
 from jaxwin._typing import ScalarLike
-from jaxwin.analysis._line import LawOnALine, component_cuts, gauss_legendre
+from jaxwin.analysis._line import (
+    NODES as LINE,
+    LawOnALine,
+    component_cuts,
+    gauss_legendre,
+)
 from jaxwin.analysis.windows._directions import Seen
 from jaxwin.targets import AbstractLabelledTarget
 
@@ -57,9 +62,11 @@ def law_on_line(
     return OnLine(law.log_label_prior(), cuts, log_joint)
 
 
-def line_places(line: OnLine) -> tuple[Float[Array, " m"], Float[Array, "m c"]]:
+def line_places(
+    line: OnLine, nodes: int = LINE.size
+) -> tuple[Float[Array, " m"], Float[Array, "m c"]]:
     """Weights and log label posteriors, for averages over the noised law."""
-    places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts))
+    places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts), nodes)
     joint = jax.vmap(line.log_joint)(places.ravel())
     return rule.ravel() * jnp.exp(jax.nn.logsumexp(joint, axis=1)), jax.nn.log_softmax(
         joint, axis=1

@@ -8,11 +8,12 @@ from jaxwin._typing import ScalarLike
 from jaxwin.analysis._line import LawOnALine
 from jaxwin.analysis.windows._directions import Directions, directions, seen
 from jaxwin.analysis.windows._on_line import OnLine, components_on_line, law_on_line
+from jaxwin.analysis.windows._on_plane import OnPlane, components_on_plane
 from jaxwin.analysis.windows._pairs import checked_level
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 
 # Quadrature takes no more dimensions.
-MOST = 1
+MOST = 2
 
 
 def checked_view(
@@ -50,9 +51,11 @@ def checked_view(
 
 def view(
     law: AbstractLabelledTarget, alpha: Array, sigma: Array, within: Directions | None
-) -> OnLine:
-    """The law on a line."""
+) -> OnLine | OnPlane:
+    """The law on a line, or on a plane."""
     if within is None:
         return law_on_line(law, alpha, sigma)
     assert isinstance(law, GaussianMixture)
-    return components_on_line(seen(law, within, alpha, sigma), law.num_labels)
+    found = seen(law, within, alpha, sigma)
+    on = components_on_line if within.dimension == 1 else components_on_plane
+    return on(found, law.num_labels)

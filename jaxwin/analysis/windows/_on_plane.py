@@ -1,0 +1,172 @@
+"""Labels of a mixture in two dimensions at one noise level: lines of a plane."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxwin._numerics import LOG_TWO_PI, segment_logsumexp
+from jaxwin.analysis._line import component_cuts, gauss_legendre
+from jaxwin.analysis.windows._directions import Seen
+from jaxwin.analysis.windows._on_line import OnLine, line_places
+
+# Rows at once: more would fill the cache.
+ROWS = 64
+# Steps of Newton's method from a linear guess between two neighbouring nodes.
+NEWTON = 3
+
+
+class OnPlane(NamedTuple):
+    """Gaussian components in two directions."""
+
+    log_prior: Float[Array, " c"]
+    log_weights: Float[Array, " k"]
+    labels: Int[Array, " k"]
+    centres: Float[Array, "k 2"]
+    covariances: Float[Array, "k 2 2"]
+
+    def row(self, x: Float[Array, ""]) -> OnLine:
+        """The line of points (x, y), with the joint density of x in it."""
+        across = self.covariances[:, 0, 0]
+        slope = self.covariances[:, 0, 1] / across
+        left = x - self.centres[:, 0]
+        centres = self.centres[:, 1] + slope * left
+        widths = jnp.sqrt(self.covariances[:, 1, 1] - slope * self.covariances[:, 0, 1])
+        log_row = self.log_weights - 0.5 * (left**2 / across + jnp.log(across))
+        scale = log_row - jnp.log(widths) - LOG_TWO_PI
+
+        def log_joint(y: Array) -> Array:
+            each = scale - 0.5 * ((y - centres) / widths) ** 2
+            return segment_logsumexp(each, self.labels, self.log_prior.size)
+
+        return OnLine(self.log_prior, component_cuts(centres, widths), log_joint)
+
+    def rows(self, nodes: int) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+        """Places and weights of the rows."""
+        widths = jnp.sqrt(self.covariances[:, 0, 0])
+        cuts = jax.lax.stop_gradient(component_cuts(self.centres[:, 0], widths))
+        places, rule = gauss_legendre(cuts, nodes)
+        return places.ravel(), rule.ravel()
+
+
+def components_on_plane(found: Seen, num_labels: int) -> OnPlane:
+    """Gaussian components in two directions."""
+    log_prior = segment_logsumexp(found.log_weights, found.labels, num_labels)
+    return OnPlane(log_prior, *found)
+
+
+def default_nodes(plane: OnPlane) -> int:
+    """Nodes of the pieces of lines: more components make more, and smaller, pieces."""
+    return 12 if plane.log_weights.size <= 4 else 10
+
+
+def plane_places(
+    plane: OnPlane, nodes: int
+) -> tuple[Float[Array, " m"], Float[Array, "m c"]]:
+    """Weights and log label posteriors, row by row."""
+    places, rule = plane.rows(nodes)
+    of_row = lambda x: line_places(plane.row(x), nodes)
+    weight, log_posterior = jax.lax.map(of_row, places, batch_size=ROWS)
+    weight = rule[:, None] * weight
+    return weight.ravel(), log_posterior.reshape(-1, log_posterior.shape[-1])
+
+
+def plane_variation(
+    plane: OnPlane, first: Bool[Array, " c"], second: Bool[Array, " c"], nodes: int
+) -> Float[Array, ""]:
+    """Half the integral of |p_A - p_B|, each row cut where the two are equal.
+
+    What is left is the error of the rule over rows, since they meet the line p_A = p_B
+    in changing numbers of places: about 1e-6. Rows are taken closer for that.
+    """
+    inside = lambda values, mask: jax.nn.logsumexp(values, where=mask)
+    shares = [inside(plane.log_prior, mask) for mask in (first, second)]
+
+    def of_row(x: Array) -> Array:
+        line = plane.row(x)
+        places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts), nodes)
+
+        def apart(y: Array) -> Array:
+            joint = line.log_joint(y)
+            return jnp.exp(inside(joint, first) - shares[0]) - jnp.exp(
+                inside(joint, second) - shares[1]
+            )
+
+        values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
+        return _absolute(values, 0.5 * jnp.sum(rule, axis=1))
+
+    places, rule = plane.rows(2 * nodes)
+    return 0.5 * jnp.sum(rule * jax.lax.map(of_row, places, batch_size=ROWS))
+
+
+def _absolute(
+    values: Float[Array, "pieces nodes"], half: Float[Array, " pieces"]
+) -> Float[Array, ""]:
+    """Integral of |h| from h at the Gauss-Legendre nodes of pieces of a line.
+
+    h is the polynomial through its values; the integral is cut at its first and its
+    last change of sign on each piece.
+    """
+    count = values.shape[1]
+    nodes, rule = np.polynomial.legendre.leggauss(count)
+    basis = np.polynomial.legendre.legvander(nodes, count - 1)
+    transform = (basis * rule[:, None]).T * (np.arange(count)[:, None] + 0.5)
+    constant = lambda array: jnp.asarray(array, values.dtype)
+    coefficients = jnp.matmul(values, constant(transform.T), precision="highest")
+    held, at = jax.lax.stop_gradient((values, coefficients))
+    changes = (held[:, 1:] > 0) != (held[:, :-1] > 0)
+    some = jnp.any(changes, axis=1)
+
+    def root(gap: Int[Array, " pieces"]) -> Float[Array, " pieces"]:
+        low, high = constant(nodes)[gap], constant(nodes)[gap + 1]
+        rows = jnp.arange(gap.size)
+        left, right = held[rows, gap], held[rows, gap + 1]
+        fall = left - right
+        x = low + (high - low) * left / jnp.where(some, fall, 1)
+        for _ in range(NEWTON):
+            value, slope = _legendre_sum(x, at)
+            step = value / jnp.where(slope == 0, 1, slope)
+            x = jnp.clip(x - step, low, high)
+        return jnp.where(some, x, 1.0)
+
+    last_gap = changes.shape[1] - 1
+    gaps = (
+        jnp.argmax(changes, axis=1),
+        last_gap - jnp.argmax(changes[:, ::-1], axis=1),
+    )
+    before, until = (_integral(root(gap), coefficients) for gap in gaps)
+    whole = 2 * coefficients[:, 0]
+    parts = jnp.abs(before) + jnp.abs(until - before) + jnp.abs(whole - until)
+    return jnp.sum(half * parts)
+
+
+def _legendre_sum(
+    x: Float[Array, " p"], coefficients: Float[Array, "p n"]
+) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
+    """Value and slope of a series of Legendre polynomials at one place of each row."""
+    below, own = jnp.ones_like(x), x
+    slope_below, slope_own = jnp.zeros_like(x), jnp.ones_like(x)
+    value = coefficients[:, 0] + coefficients[:, 1] * x
+    slope = coefficients[:, 1]
+    for n in range(1, coefficients.shape[1] - 1):
+        above = ((2 * n + 1) * x * own - n * below) / (n + 1)
+        slope_above = slope_below + (2 * n + 1) * own
+        value = value + coefficients[:, n + 1] * above
+        slope = slope + coefficients[:, n + 1] * slope_above
+        below, own, slope_below, slope_own = own, above, slope_own, slope_above
+    return value, slope
+
+
+def _integral(
+    x: Float[Array, " p"], coefficients: Float[Array, "p n"]
+) -> Float[Array, " p"]:
+    """Integral from -1 to x: of P_n, (P_{n+1} - P_{n-1}) / (2 n + 1)."""
+    below, own = jnp.ones_like(x), x
+    total = coefficients[:, 0] * (x + 1)
+    for n in range(1, coefficients.shape[1]):
+        above = ((2 * n + 1) * x * own - n * below) / (n + 1)
+        total = total + coefficients[:, n] * (above - below) / (2 * n + 1)
+        below, own = own, above
+    return total
