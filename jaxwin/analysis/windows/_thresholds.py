@@ -165,7 +165,7 @@ def thresholds(
     """
     inner, outer = nested(initial, target, law.log_label_prior())
     epsilon = _tolerance(epsilon, law)
-    last = _last(process, t_max, epsilon)
+    last = last_time(process, t_max, epsilon)
     end = _end(law, inner, outer, epsilon, pairs, within)
     start = _start(law, outer, epsilon, pairs, within)
     ratio = rest_odds(law.log_label_prior(), outer)
@@ -214,7 +214,7 @@ def window(
     log_prior = law.log_label_prior()
     inner, outer = nested(after, before, log_prior, ("after", "before"))
     epsilon = _tolerance(epsilon, law)
-    last = _last(process, t_max, epsilon)
+    last = last_time(process, t_max, epsilon)
     end = _resolved(_end(law, inner, outer, epsilon, pairs, within), last)
     opening = _held(_start(law, inner, epsilon, pairs, within), last)
     holds = end.found
@@ -223,7 +223,7 @@ def window(
         holds = end.found & hold.found & (end.time <= hold.time)
     return Window(
         after=opening,
-        before=_limited(end, holds, last),
+        before=limited(end, holds, last),
         epsilon=epsilon,
         t_max=last,
         reached=end.found,
@@ -296,7 +296,7 @@ def _is_all(mask: Bool[np.ndarray, " c"], law: AbstractLabelledTarget) -> bool:
     return bool(np.all(mask | (np.asarray(log_prior) == -np.inf)))
 
 
-def _last(
+def last_time(
     process: AbstractProcess | None, t_max: ScalarLike | None, epsilon: Array
 ) -> Float[Array, ""]:
     """OU time at which the clock ends."""
@@ -316,7 +316,7 @@ def _last(
     return jnp.asarray(t_max).astype(epsilon.dtype)
 
 
-def _limited(crossing: Crossing, found: Array, last: Array) -> Crossing:
+def limited(crossing: Crossing, found: Array, last: Array) -> Crossing:
     """The crossing where `found`, else the answer that it is not up to `last`."""
     none = eqx.tree_at(lambda c: c.high, exact(crossing.time, False), last)
     return jax.tree.map(lambda a, b: jnp.where(found, a, b), crossing, none)
@@ -324,10 +324,10 @@ def _limited(crossing: Crossing, found: Array, last: Array) -> Crossing:
 
 def _resolved(end: Crossing, last: Array) -> Crossing:
     """An end beyond the clock is not reached."""
-    return _limited(end, end.found & (end.time <= last), last)
+    return limited(end, end.found & (end.time <= last), last)
 
 
 def _held(start: Crossing, last: Array) -> Crossing:
     """What is told apart longer than the clock lasts is so up to its end."""
     time = jnp.where(start.time > last, last, start.time)
-    return _limited(exact(time, start.found), start.found, last)
+    return limited(exact(time, start.found), start.found, last)
