@@ -20,8 +20,9 @@ from jaxwin.io import field
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
 from jaxwin.targets import AbstractLabelledTarget
 
-# Of total variation by quadrature (`total_variation`).
-QUADRATURE_ERROR = 1e-10
+# Of total variation by quadrature on a line (`total_variation`); on a plane it is
+# what so many nodes differ by from the default.
+LINE_ERROR, COARSE = 1e-10, 8
 
 
 class Certificate(eqx.Module):
@@ -33,7 +34,7 @@ class Certificate(eqx.Module):
     U-turns from the target that leave it; lower = the share from the initial set that
     leave the target, less the target's own at no noise. Of method "closed form" intra
     and leak are themselves upper bounds, and lower is zero. `error`: of the upper
-    bound; a standard error where sampled.
+    bound, by quadrature or rounding; a standard error where sampled.
     """
 
     method: str = eqx.field(static=True)
@@ -84,9 +85,14 @@ def certificate(
     alphas, sigmas = process.levels(noises, law.log_label_prior().dtype)
     intra, leak, spill = _curve(given, closed, alphas, sigmas)
     lower = jnp.clip(spill - _clean_leak(given, closed), 0)
-    error = jnp.zeros_like(intra) if closed else jnp.full_like(intra, QUADRATURE_ERROR)
-    method = "closed form" if closed else "quadrature"
-    return Certificate(method, noises, intra, leak, intra + leak, lower, error)
+    upper, method = intra + leak, "closed form" if closed else "quadrature"
+    error = jnp.zeros_like(upper)
+    if not closed:
+        error = jnp.full_like(upper, LINE_ERROR)
+        if given.everywhere is not None and given.everywhere.dimension > 1:
+            coarse = _curve(given, closed, alphas, sigmas, COARSE)
+            error = jnp.maximum(error, jnp.abs(upper - coarse[0] - coarse[1]))
+    return Certificate(method, noises, intra, leak, upper, lower, error)
 
 
 def certificate_at(
@@ -112,10 +118,20 @@ def certificate_at(
 
 @eqx.filter_jit
 def _curve(
-    given: Nested, closed: bool, alphas: Float[Array, " t"], sigmas: Float[Array, " t"]
+    given: Nested,
+    closed: bool,
+    alphas: Float[Array, " t"],
+    sigmas: Float[Array, " t"],
+    nodes: int | None = None,
 ) -> tuple[Array, ...]:
-    parts = closed_parts if closed else exact_parts
-    return jax.lax.map(lambda level: parts(given, *level), (alphas, sigmas))
+    """Intra, leak and the initial set's leak at every level."""
+
+    def at(level: tuple[Array, Array]) -> tuple[Array, ...]:
+        if closed:
+            return closed_parts(given, *level)
+        return exact_parts(given, *level, nodes)
+
+    return jax.lax.map(at, (alphas, sigmas))
 
 
 def _clean_leak(given: Nested, closed: bool) -> Float[Array, ""]:

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from jaxwin._checks import BadInput
-from jaxwin.analysis.windows._directions import Directions, directions
-from jaxwin.analysis.windows._expectation import expectation
+from jaxwin.analysis.windows._directions import Directions
+from jaxwin.analysis.windows._expectation import places
 from jaxwin.analysis.windows._pairs import pair_table
 from jaxwin.analysis.windows._sets import Labels, nested
 from jaxwin.analysis.windows._threshold_roots import Sets, sets
 from jaxwin.analysis.windows._variation import set_variation
+from jaxwin.analysis.windows._view import checked_view
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 
 
@@ -43,9 +44,7 @@ def nested_sets(
                 f"are those of a GaussianMixture: leave `closed` out."
             )
         return Nested(Sets(law, jnp.asarray(inner), jnp.asarray(outer), None), None)
-    everywhere = within
-    if isinstance(law, GaussianMixture) and within is None:
-        everywhere = directions(law)
+    *_, everywhere = checked_view(law, 1.0, 1.0, within)
     return Nested(sets(law, inner, outer, within), everywhere)
 
 
@@ -68,17 +67,22 @@ def closed_parts(given: Nested, alpha: Array, sigma: Array) -> tuple[Array, ...]
     return intra, leak, jnp.zeros_like(leak)
 
 
-def exact_parts(given: Nested, alpha: Array, sigma: Array) -> tuple[Array, ...]:
-    """Intra, the target's leak and that of the initial set, by quadrature."""
+def exact_parts(
+    given: Nested, alpha: Array, sigma: Array, nodes: int | None = None
+) -> tuple[Array, ...]:
+    """Intra, the target's leak and that of the initial set, by quadrature.
+
+    `nodes` on each piece of the lines of a plane.
+    """
     law, inner, outer, _ = given.sets
-    intra = set_variation(law, inner, outer, alpha, sigma, given.sets.within)
-    places = expectation(law, alpha, sigma, within=given.everywhere)
-    r, log_prior = jnp.exp(places.log_posterior), law.log_label_prior()
+    intra = set_variation(law, inner, outer, alpha, sigma, given.sets.within, nodes)
+    at = places(law, alpha, sigma, given.everywhere, nodes)
+    r, log_prior = jnp.exp(at.log_posterior), law.log_label_prior()
     out = jnp.sum(jnp.where(outer[None], 0, r), axis=1)
 
     def leaving(mask: Bool[Array, " c"]) -> Array:
         inside = jnp.sum(jnp.where(mask[None], r, 0), axis=1)
         share = jnp.where(mask, jnp.exp(log_prior), 0)
-        return jnp.sum(places.weight * inside * out) / jnp.sum(share)
+        return jnp.sum(at.weight * inside * out) / jnp.sum(share)
 
     return intra, leaving(outer), leaving(inner)

@@ -15,6 +15,7 @@ from jaxwin.analysis.collapse._solve import log_range
 from jaxwin.analysis.windows._directions import Directions, directions
 from jaxwin.analysis.windows._pairs import pair_table
 from jaxwin.analysis.windows._variation import set_variation
+from jaxwin.analysis.windows._view import checked_view
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 
 # The cleanest level that is looked at: quadrature about a point mass needs a noise of
@@ -47,10 +48,11 @@ def sets(
     """Two sets of labels in the directions in which their components differ.
 
     Raises:
-        ValueError: As `directions`.
+        ValueError: More directions than quadrature takes; as `directions`.
     """
     if isinstance(law, GaussianMixture) and within is None:
         within = directions(law, first | second)
+    checked_view(law, 1.0, 1.0, within)
     return Sets(law, jnp.asarray(first), jnp.asarray(second), within)
 
 

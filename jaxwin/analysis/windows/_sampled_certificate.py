@@ -1,0 +1,100 @@
+"""The certificate of any law with exact labels, measured in one pass of soft labels."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, ArrayLike, Bool, Float
+
+from jaxwin._checks import BadInput
+from jaxwin._typing import Key
+from jaxwin.analysis.windows._certificate import Certificate
+from jaxwin.analysis.windows._sets import Labels, nested
+from jaxwin.channels import AbstractObserved
+from jaxwin.execution import run
+
+
+def sampled_certificate(
+    observed: AbstractObserved,
+    initial: Labels,
+    target: Labels,
+    noises: ArrayLike,
+    *,
+    num_replicas: int = 8192,
+    key: Key | None = None,
+    block_size: int = 64,
+    **options: Any,
+) -> Certificate:
+    """U(T) and the lower bound with standard errors, for any law and channel.
+
+        intra = 1 - E_p min(r_init / w_init, r_targ / w_targ),
+        leak  = E_p r_targ r_out / w_targ,
+
+    r the exact label posterior of noised points y ~ p_T. `lower` takes off the target's
+    leak at the first of `noises`, which is no smaller than that at no noise; it may
+    exceed the truth by its own error, of the size of `error`.
+
+    Args:
+        observed: A law with exact labels seen through a channel.
+        initial: Labels of the set that is noised.
+        target: Labels of the set that is to be reached, the initial ones included.
+        noises: Noise of the channel, increasing.
+        num_replicas: Noised points, which serve every noise.
+        key: Random key; `jax.random.key(0)` if left out.
+        block_size: Replicas at once.
+        options: Handed on to `execution.run`.
+
+    Raises:
+        BadInput: As `certificate`; no exact label posterior, noises that do not
+            increase.
+
+    References:
+        Derived; see `certificate`.
+    """
+    if not observed.has_exact_labels:
+        raise BadInput(
+            "`observed` has no exact label posterior, which the certificate is made "
+            "of: simulate U-turns (`windows.confusion`)."
+        )
+    noise = np.atleast_1d(np.asarray(noises, float))
+    if noise.ndim != 1 or not np.all(np.diff(noise) > 0):
+        raise BadInput(
+            "`noises` must be a list of strictly increasing noises: sort it."
+        )
+    inner, outer = nested(initial, target, observed.log_label_prior())
+    key = jr.key(0) if key is None else key
+    replica = eqx.Partial(
+        _parts, observed, jnp.asarray(noise), jnp.asarray(inner), jnp.asarray(outer)
+    )
+    found = run(replica, num_replicas, key, block_size=block_size, **options)
+    alike, leak, spill, _ = found.mean
+    return Certificate(
+        method="sampled",
+        noise=jnp.asarray(noise),
+        intra=jnp.asarray(1 - alike),
+        leak=jnp.asarray(leak),
+        upper=jnp.asarray(1 - alike + leak),
+        lower=jnp.asarray(np.clip(spill - leak[0], 0, None)),
+        # Of the sum of both parts, whose errors are correlated.
+        error=jnp.asarray(found.stderr[3]),
+    )
+
+
+def _parts(
+    observed: AbstractObserved,
+    noises: Float[Array, " t"],
+    inner: Bool[Array, " c"],
+    outer: Bool[Array, " c"],
+    key: Key,
+    replica: Array,
+) -> Float[Array, "4 t"]:
+    _, log_posterior = observed.soft_labels(jr.fold_in(key, replica), noises)
+    r, prior = jnp.exp(log_posterior), jnp.exp(observed.log_label_prior())
+    inside = lambda mask: jnp.sum(jnp.where(mask[None], r, 0), axis=1)
+    share = lambda mask: inside(mask) / jnp.sum(jnp.where(mask, prior, 0))
+    out = inside(~outer)
+    alike = jnp.minimum(share(inner), share(outer))
+    leak = share(outer) * out
+    return jnp.stack([alike, leak, share(inner) * out, leak - alike])
