@@ -12,6 +12,7 @@ from jaxwin.analysis.windows._certificate import (
 from jaxwin.analysis.windows._confusion import (
     Confusion as Confusion,
     class_confusion as class_confusion,
+    confusion as confusion,
 )
 from jaxwin.analysis.windows._directions import (
     Directions as Directions,
@@ -51,9 +52,21 @@ from jaxwin.analysis.windows._formulas import (
     sufficient_times as sufficient_times,
     two_components as two_components,
 )
+from jaxwin.analysis.windows._kronecker import (
+    half_flip_time as half_flip_time,
+    hypercube as hypercube,
+    kronecker_matrix as kronecker_matrix,
+    two_sided_matrix as two_sided_matrix,
+)
 from jaxwin.analysis.windows._law_distance import (
     UturnDistance as UturnDistance,
     uturn_distance as uturn_distance,
+)
+from jaxwin.analysis.windows._linkage import linkage_tree as linkage_tree
+from jaxwin.analysis.windows._mixture_tree import (
+    MixtureTree as MixtureTree,
+    measured_tree as measured_tree,
+    mixture_tree as mixture_tree,
 )
 from jaxwin.analysis.windows._overlaps import (
     Overlaps as Overlaps,
@@ -65,12 +78,22 @@ from jaxwin.analysis.windows._pairs import (
     gram as gram,
     pair_table as pair_table,
 )
+from jaxwin.analysis.windows._sampled_certificate import (
+    sampled_certificate as sampled_certificate,
+)
+from jaxwin.analysis.windows._sampled_thresholds import (
+    sampled_thresholds as sampled_thresholds,
+)
 from jaxwin.analysis.windows._sets import (
     members as members,
     nested as nested,
 )
 from jaxwin.analysis.windows._sparse import (
     SparseDictionary as SparseDictionary,
+)
+from jaxwin.analysis.windows._survival import (
+    Survival as Survival,
+    survival as survival,
 )
 from jaxwin.analysis.windows._theorem import (
     depth_bound as depth_bound,
@@ -83,6 +106,7 @@ from jaxwin.analysis.windows._thresholds import (
     thresholds as thresholds,
     window as window,
 )
+from jaxwin.analysis.windows._tree import Tree as Tree
 from jaxwin.analysis.windows._uturn import (
     uturn_density as uturn_density,
     uturn_sample as uturn_sample,
@@ -90,4 +114,8 @@ from jaxwin.analysis.windows._uturn import (
 from jaxwin.analysis.windows._variation import (
     pair_directions as pair_directions,
     total_variation as total_variation,
+)
+from jaxwin.analysis.windows._window_table import (
+    WindowTable as WindowTable,
+    sweep_windows as sweep_windows,
 )

@@ -1,0 +1,271 @@
+"""A hierarchy of groups of labels with the interval of noise of each, or none."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxwin._checks import BadInput
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis._crossing import (
+    Crossing,
+    exact,
+    not_reached,
+    read_off,
+    stack,
+    unstack,
+)
+from jaxwin.analysis.windows._linkage import linkage_tree
+from jaxwin.analysis.windows._overlaps import Overlaps, Pair
+from jaxwin.analysis.windows._theorem import tolerance
+from jaxwin.analysis.windows._thresholds import last_time, limited
+from jaxwin.analysis.windows._tree import Tree
+from jaxwin.analysis.windows._tree_curves import tree_curves
+from jaxwin.io import field
+from jaxwin.processes import AbstractProcess
+from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
+
+
+class MixtureTree(eqx.Module):
+    """An eps-mixture tree, or the answer that this tree is none.
+
+    A node u, a group of labels, takes the noises of [end, start]:
+
+        end(u)    inf{t : TV(p_t^i, p_t^j) <= eps for all labels i, j in u}
+        start(u)  sup{t : TV(p_t^u, p_t^rest) >= 1 - eps^2}
+
+    It is resolved where the interval is not empty. The root's has no end (`start` is
+    not found), the leaves' begin at zero. The tree is one if all nodes are resolved and
+    noises can be chosen that grow from every node to its parent: `noise_amount`, inside
+    the intervals; null where there are none. A U-turn from noise_amount(u) then
+    scatters a label of u over u: TV <= eps (1 + max(1, W) / sqrt(2)).
+
+    References:
+        Li, Karan & Chen, arXiv:2502.00921, Definition 8 and Corollary 1.
+    """
+
+    tree: Tree
+    method: str = eqx.field(static=True)
+    answers: tuple[str, ...] = eqx.field(static=True)
+    end: Crossing = field(("node",), "OU time", "T_end")
+    start: Crossing = field(("node",), "OU time", "T_start")
+    resolved: Bool[np.ndarray, " node"] = field(("node",), "", "interval not empty")
+    noise_amount: Float[np.ndarray, " node"] = field(
+        ("node",), "OU time", "growing from child to parent", nullable=True
+    )
+    epsilon: Float[np.ndarray, ""] = field((), "", "tolerance")
+
+    @property
+    def answer(self) -> str:
+        """Whether it is an eps-mixture tree: "resolved", "unresolved", "no order"."""
+        if not self.resolved.all():
+            return "unresolved"
+        return "no order" if np.isnan(self.noise_amount).any() else "resolved"
+
+    def to_json(self) -> dict:
+        """Every node with its labels, its answer, its interval and its noise."""
+        ends, starts = unstack(self.end), unstack(self.start)
+        number = lambda value: None if np.isnan(value) else float(value)
+        nodes = [
+            {
+                "labels": self.tree.group(node),
+                "parent": int(self.tree.parent[node]),
+                "answer": self.answers[node],
+                "end": ends[node].to_json(),
+                "start": starts[node].to_json(),
+                "resolved": bool(self.resolved[node]),
+                "noise_amount": number(self.noise_amount[node]),
+            }
+            for node in range(self.tree.num_nodes)
+        ]
+        return {
+            "answer": self.answer,
+            "epsilon": float(self.epsilon),
+            "method": self.method,
+            "nodes": nodes,
+        }
+
+    def pruned(self) -> Tree:
+        """The tree without its unresolved inner nodes."""
+        inner = self.tree.groups.sum(axis=1) > 1
+        inner[self.tree.root] = False
+        return self.tree.without(np.flatnonzero(inner & ~self.resolved).tolist())
+
+
+def mixture_tree(
+    law: AbstractLabelledTarget,
+    epsilon: ScalarLike,
+    tree: Tree | Sequence[Any] | None = None,
+    *,
+    process: AbstractProcess | None = None,
+    t_max: ScalarLike | None = None,
+) -> MixtureTree:
+    """The interval of every node of a hierarchy of labels, exactly or by safe bounds.
+
+    Total variations are closed forms between components of one covariance, and
+    quadrature (1e-10) where sets of labels differ in at most two directions; elsewhere
+    bounds by Bhattacharyya coefficients, O(K^2) in any dimension, with which `end` is
+    no earlier and `start` no later than in truth: what is resolved then is.
+    `method` says which was used.
+
+    Args:
+        law: A mixture, or a law of one dimension with `quadrature_cuts`.
+        epsilon: Tolerance, in (0, 1).
+        tree: The groups, as a `Tree` or as nested lists; single linkage on the
+            separations of pairs if left out.
+        process: A clock whose last log-SNR ends the noises; times stay in OU time.
+        t_max: OU time that ends them, in place of a process: a node whose interval
+            begins later is "not resolvable above t_max".
+
+    Raises:
+        BadInput: `epsilon` outside (0, 1); a group of labels without weight; a law of
+            another kind without a tree.
+    """
+    given = float(tolerance(epsilon))
+    chosen = _chosen(law, given, tree)
+    last = last_time(process, t_max, jnp.asarray(given))
+    curves = tree_curves(law, chosen)
+    end, start = curves.ends(given), curves.starts(1 - given**2)
+    return _assembled(chosen, given, end, start, last, curves.method)
+
+
+def measured_tree(
+    measure: Callable[[Sequence[Pair]], Overlaps],
+    tree: Tree,
+    epsilon: ScalarLike,
+) -> MixtureTree:
+    """The intervals of a tree from measured total variations, one pass for all.
+
+    Args:
+        measure: From pairs of sets to their overlaps: `overlaps` of a law seen through
+            a channel, or `class_overlaps` of a pass over data, with the rest of their
+            arguments filled in.
+        tree: Groups of labels, such as `Tree.of_merges(merge_tree(found), c)`.
+        epsilon: Tolerance, in (0, 1).
+
+    Returns:
+        Intervals of the times are 95 % ones by a bootstrap of whole curves. Where the
+        largest total variation is taken over pairs it is so in every resample.
+
+    Raises:
+        BadInput: `epsilon` outside (0, 1).
+    """
+    given, labels = float(tolerance(epsilon)), tree.labels
+    one = lambda label: np.arange(tree.groups.shape[1]) == label
+    inside = [(i, j) for k, i in enumerate(labels) for j in labels[k + 1 :]]
+    whole = tree.groups[tree.root]
+    pairs: list[Pair] = [(one(i), one(j)) for i, j in inside]
+    apart = [i for i in range(tree.num_nodes) if i != tree.root]
+    pairs += [(tree.groups[i], whole & ~tree.groups[i]) for i in apart]
+    # A tree of one label has no pairs: it stands beside itself.
+    found = measure(pairs or [(whole, whole)])
+    ends = []
+    for node in range(tree.num_nodes):
+        here = [k for k, (i, j) in enumerate(inside) if tree.groups[node, [i, j]].all()]
+        ends.append(_measured_end(found, here, given))
+    starts = [_measured_start(found, len(inside) + k, given) for k in range(len(apart))]
+    starts.append(exact(0.0, False))
+    last, method = jnp.asarray(found.noise[-1]), "overlaps by exact soft labels"
+    return _assembled(tree, given, stack(ends), stack(starts), last, method)
+
+
+def _chosen(
+    law: AbstractLabelledTarget, epsilon: float, tree: Tree | Sequence[Any] | None
+) -> Tree:
+    if isinstance(tree, Tree):
+        return tree
+    if tree is not None:
+        return Tree.nested(tree, law.num_labels)
+    if not isinstance(law, GaussianMixture):
+        raise BadInput(
+            f"`tree` is left out and the law a {type(law).__name__}; single linkage "
+            f"is that of a GaussianMixture: name the groups, such as [[0, 1], [2]]."
+        )
+    return linkage_tree(law, epsilon)
+
+
+def _assembled(
+    tree: Tree, epsilon: float, end: Crossing, start: Crossing, last: Array, method: str
+) -> MixtureTree:
+    """The tree with its answers and, where there are any, noises of its nodes."""
+    # As in `thresholds`: an end beyond the clock is not reached.
+    end = limited(end, end.found & (end.time <= last), last)
+    end_of_clock, found = float(last), np.asarray(end.found)
+    low = np.where(found, np.asarray(end.time), np.inf)
+    high = np.where(np.asarray(start.found), np.asarray(start.time), -np.inf)
+    high[tree.root] = np.inf
+    resolved = low <= np.minimum(high, end_of_clock)
+    answers = []
+    for node in range(tree.num_nodes):
+        if not found[node]:
+            answers.append("not resolvable above t_max")
+        elif node == tree.root:
+            answers.append("vacuous")
+        else:
+            answers.append("interval" if resolved[node] else "empty")
+    return MixtureTree(
+        tree=tree,
+        method=method,
+        answers=tuple(answers),
+        end=end,
+        start=start,
+        resolved=resolved,
+        noise_amount=_amounts(tree, low, np.minimum(high, end_of_clock)),
+        epsilon=np.asarray(epsilon),
+    )
+
+
+def _amounts(
+    tree: Tree, low: Float[np.ndarray, " node"], high: Float[np.ndarray, " node"]
+) -> Float[np.ndarray, " node"]:
+    """Noises in [low, high] that grow from child to parent; NaN where there are none.
+
+    A node has noises from the latest beginning below it to the earliest end above it.
+    The share of them that is taken grows with the height of the node.
+    """
+    none = np.full(tree.num_nodes, np.nan)
+    low, high = low.copy(), high.copy()
+    for node, above in enumerate(tree.parent):
+        if above >= 0:
+            low[above] = max(low[above], low[node])
+    if not np.all(np.isfinite(low)):
+        return none
+    # All larger noises do for the root.
+    high[tree.root] = min(high[tree.root], low[tree.root] + 1)
+    for node in range(tree.num_nodes - 2, -1, -1):
+        high[node] = min(high[node], high[tree.parent[node]])
+    age = tree.ages()
+    amount = low + (high - low) * age / (age[tree.root] + 1)
+    inner = np.arange(tree.root)
+    grows = amount[tree.parent[inner]] > amount[inner]
+    return amount if np.all(low <= high) and np.all(grows) else none
+
+
+def _measured_end(found: Overlaps, pairs: list[int], epsilon: float) -> Crossing:
+    """From where on every pair overlaps by 1 - eps; zero where all do all along."""
+    if not pairs:
+        return exact(0.0)
+    least = lambda curves: curves[..., pairs, :].min(axis=-2)
+    if np.all(least(found.mean) >= 1 - epsilon):
+        return exact(0.0)
+    return read_off(
+        found.coordinate,
+        found.mean,
+        found.blocks,
+        found.counts,
+        1 - epsilon,
+        found.clock,
+        statistic=least,
+    )
+
+
+def _measured_start(found: Overlaps, pair: int, epsilon: float) -> Crossing:
+    """Up to where a node overlaps with the rest by eps^2 at most."""
+    if np.all(found.mean[pair] <= epsilon**2):
+        return exact(float(found.noise[-1]))
+    if np.all(found.mean[pair] > epsilon**2):
+        return not_reached(found.noise)
+    return found.crossing(pair, epsilon**2)
