@@ -31,7 +31,7 @@ def total_variation(
     over the one or two directions in which the components of A and B differ (other
     components do not count). On a line the integral is cut where p^A = p^B: error below
     1e-10; on a plane its rows are, error about 1e-6. Differentiable in the law, to be
-    mapped over levels; gradients hold the cuts and the directions fixed, which is exact.
+    mapped over levels; gradients hold cuts and directions fixed, which is exact.
 
     Args:
         law: A mixture, or a law of one dimension with `quadrature_cuts`

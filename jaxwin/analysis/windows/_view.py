@@ -49,6 +49,13 @@ def checked_view(
     return as_float(alpha), as_float(sigma), None
 
 
+def takes(law: AbstractLabelledTarget) -> bool:
+    """Whether quadrature takes a concrete law."""
+    if isinstance(law, GaussianMixture):
+        return directions(law).dimension <= MOST
+    return law.dimension == 1 and isinstance(law, LawOnALine)
+
+
 def view(
     law: AbstractLabelledTarget, alpha: Array, sigma: Array, within: Directions | None
 ) -> OnLine | OnPlane:
