@@ -14,6 +14,10 @@ from jaxwin.analysis.windows._confusion import (
     class_confusion as class_confusion,
     confusion as confusion,
 )
+from jaxwin.analysis.windows._decision_law import (
+    DecisionLaw as DecisionLaw,
+    decision_law as decision_law,
+)
 from jaxwin.analysis.windows._directions import (
     Directions as Directions,
     directions as directions,
@@ -91,6 +95,12 @@ from jaxwin.analysis.windows._sets import (
 from jaxwin.analysis.windows._sparse import (
     SparseDictionary as SparseDictionary,
 )
+from jaxwin.analysis.windows._stability import (
+    TreeConditions as TreeConditions,
+    model_error as model_error,
+    stable_epsilon as stable_epsilon,
+    tree_conditions as tree_conditions,
+)
 from jaxwin.analysis.windows._survival import (
     Survival as Survival,
     survival as survival,
@@ -105,6 +115,10 @@ from jaxwin.analysis.windows._thresholds import (
     Window as Window,
     thresholds as thresholds,
     window as window,
+)
+from jaxwin.analysis.windows._timeline import (
+    Timeline as Timeline,
+    decision_timeline as decision_timeline,
 )
 from jaxwin.analysis.windows._tree import Tree as Tree
 from jaxwin.analysis.windows._uturn import (
