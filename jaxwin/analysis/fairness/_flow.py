@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxwin._checks import BadInput
-from jaxwin._typing import Key, Point, ScalarLike, TimesLike
+from jaxwin._typing import AnyArray, Key, Point, ScalarLike, TimesLike
 from jaxwin.analysis.fairness._cross import Curves, cross
 from jaxwin.analysis.fairness._flow_line import FlowLine, flow_on_a_line
 from jaxwin.analysis.fairness._partition import Groups
@@ -141,7 +141,7 @@ class FlowSurvival(eqx.Module):
 
 def flow_survival(
     data: Observed,
-    noises: ArrayLike,
+    noises: AnyArray,
     groups: Groups | None = None,
     model: Observed | None = None,
     *,

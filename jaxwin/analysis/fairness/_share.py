@@ -5,13 +5,14 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 import scipy.stats
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
-from jaxwin.analysis._crossing import Crossing, stack, unstack
+from jaxwin._typing import AnyArray
+from jaxwin.analysis._crossing import Crossing, not_reached, stack, unstack
 from jaxwin.analysis.fairness._cross import Crossed, cross
 from jaxwin.analysis.fairness._partition import Groups, Partition
 from jaxwin.analysis.fairness._survival import checked
-from jaxwin.analysis.fairness._times import Reader, not_reached
+from jaxwin.analysis.fairness._times import Reader
 from jaxwin.channels import AbstractObserved
 from jaxwin.io import field, to_json
 
@@ -68,7 +69,7 @@ class Share(eqx.Module):
 def share(
     data: AbstractObserved,
     model: AbstractObserved,
-    noises: ArrayLike,
+    noises: AnyArray,
     groups: Groups | None = None,
     **options: Any,
 ) -> Share:

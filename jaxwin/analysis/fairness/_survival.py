@@ -4,9 +4,10 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
 from jaxwin._checks import BadInput, check_curve
+from jaxwin._typing import AnyArray
 from jaxwin.analysis._crossing import Crossing, unstack
 from jaxwin.analysis.fairness._cross import cross
 from jaxwin.analysis.fairness._partition import Groups, Partition, partition
@@ -84,7 +85,7 @@ class GroupSurvival(eqx.Module):
 
 def group_survival(
     data: AbstractObserved,
-    noises: ArrayLike,
+    noises: AnyArray,
     groups: Groups | None = None,
     model: AbstractObserved | None = None,
     **options: Any,
@@ -142,7 +143,7 @@ def group_survival(
 
 def checked(
     data: AbstractObserved,
-    noises: ArrayLike,
+    noises: AnyArray,
     groups: Groups | None,
     model: AbstractObserved | None,
 ) -> tuple[Float[np.ndarray, " t"], Partition]:

@@ -12,7 +12,7 @@ from jaxwin.analysis._crossing import (
     Crossing,
     crossing_place,
     exact,
-    known_crossing,
+    not_reached,
     read_off,
     stack,
 )
@@ -109,11 +109,6 @@ class Reader(NamedTuple):
         if not isinstance(channel, Gaussian):
             return lambda noise: noise
         return lambda noise: convert(noise, channel.process, OrnsteinUhlenbeck())[0]
-
-
-def not_reached(noises: Float[np.ndarray, " t"]) -> Crossing:
-    """The answer that there is no crossing between the first and the last noise."""
-    return known_crossing(noises, np.zeros_like(noises), 1.0)
 
 
 def single(row: int, column: int, size: int) -> Float[np.ndarray, "h h"]:

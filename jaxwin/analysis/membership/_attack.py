@@ -5,10 +5,11 @@ from typing import Any, Literal
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxwin._checks import BadInput
-from jaxwin.analysis._crossing import Crossing, exact, read_off
+from jaxwin._typing import AnyArray
+from jaxwin.analysis._crossing import Crossing, exact, not_reached, read_off
 from jaxwin.analysis.membership._measure import METHODS, Reconstructed, reconstruct
 from jaxwin.analysis.membership._points import checked_noises, checked_points
 from jaxwin.analysis.membership._roc import (
@@ -20,7 +21,6 @@ from jaxwin.analysis.membership._roc import (
 from jaxwin.analysis.membership._windows import (
     ReturnWindows,
     check_window,
-    not_reached,
     read_windows,
 )
 from jaxwin.channels import AbstractObserved
@@ -28,7 +28,7 @@ from jaxwin.io import field, to_json
 
 CHANCE = 0.5
 # Members whose own windows are read where nothing else is said.
-WINDOWS = 64
+WINDOWS = 16
 
 
 class AttackWindow(eqx.Module):
@@ -101,9 +101,9 @@ class Attack(eqx.Module):
 
 def attack(
     model: AbstractObserved,
-    members: ArrayLike,
-    candidates: ArrayLike,
-    noises: ArrayLike,
+    members: AnyArray,
+    candidates: AnyArray,
+    noises: AnyArray,
     *,
     num_windows: int = WINDOWS,
     **options: Any,

@@ -120,7 +120,8 @@ class StreamedReconstruction(eqx.Module):
         law, dtype = self.kernels, xs.dtype
         dot = lambda a, b: jnp.matmul(a, b.T, precision="highest")
         of_x = dot(zs, xs - law.centre[None])
-        variance = self.alphas**2 * law.bandwidth**2 + channel_variance(self.sigmas)
+        noise = jax.vmap(channel_variance)(self.sigmas)
+        variance = self.alphas**2 * law.bandwidth**2 + noise
         b, c = self.alphas * self.sigmas / variance, self.alphas**2 / variance
 
         def step(carry: tuple[Array, ...], block: Block) -> tuple[Array, ...]:

@@ -1,5 +1,6 @@
 """U-turns of given points, by the best way that the model allows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -35,7 +36,8 @@ class Reconstructed(eqx.Module):
 
     Leaves are called "distance" and "returned". blocks, counts: of the draws, for
     bootstraps; None where nothing was drawn. chance: return probability at full noise,
-    NaN for a point that is no training point. tier: a key of `METHODS`.
+    NaN for a point that is no training point. tier: a key of `METHODS`. again: the
+    means at another noise, where they are known without draws.
     """
 
     mean: dict[str, Float[np.ndarray, "t m"]]
@@ -45,6 +47,7 @@ class Reconstructed(eqx.Module):
     chance: Float[np.ndarray, " m"]
     count: int
     tier: str
+    again: Callable[[float], dict[str, np.ndarray]] | None = None
 
 
 def reconstruct(
@@ -93,9 +96,16 @@ def reconstruct(
         chance = np.exp(np.asarray(replica.own_log_weight, np.float64))
         chance = np.where(chance > 0, chance, np.nan)
         if tier == "quadrature":
-            known = replica.own_log_weight, replica.alphas, replica.sigmas
-            mean = line_reconstruction(kernels, points, *known)
-            return _known(mean, chance)
+
+            def at(noises: np.ndarray) -> dict[str, np.ndarray]:
+                levels = process.levels(jnp.asarray(noises, points.dtype))
+                own = replica.own_log_weight
+                return line_reconstruction(kernels, points, own, *levels)
+
+            mean = _present(at(noises), chance)
+            exact = {name: np.zeros_like(value) for name, value in mean.items()}
+            again = lambda noise: at(np.atleast_1d(noise))
+            return Reconstructed(mean, exact, None, None, chance, 0, tier, again)
     elif tier == "moments":
         assert law is not None
         assert process is not None
@@ -187,12 +197,6 @@ def _chance(
     label = jax.vmap(model.label_probabilities)(jnp.asarray(points))
     prior = jnp.exp(model.log_label_prior())
     return np.asarray(jnp.matmul(label, prior, precision="highest"), np.float64)
-
-
-def _known(mean: dict[str, np.ndarray], chance: np.ndarray) -> Reconstructed:
-    exact = {name: np.zeros_like(value) for name, value in mean.items()}
-    parts = _present(mean, chance), _present(exact, chance)
-    return Reconstructed(*parts, None, None, chance, 0, "quadrature")
 
 
 def _present(found: dict[str, np.ndarray], chance: np.ndarray) -> dict[str, np.ndarray]:

@@ -4,14 +4,15 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
+from jaxwin._typing import AnyArray
 from jaxwin.channels import AbstractObserved, Gaussian, Observed
 
 
 def checked_points(
-    model: AbstractObserved, points: ArrayLike, name: str, least: int = 1
+    model: AbstractObserved, points: AnyArray, name: str, least: int = 1
 ) -> Float[np.ndarray, "m d"]:
     """Points in the model's dimension and type.
 
@@ -36,7 +37,7 @@ def checked_points(
     return array
 
 
-def checked_noises(model: AbstractObserved, noises: ArrayLike) -> np.ndarray:
+def checked_noises(model: AbstractObserved, noises: AnyArray) -> np.ndarray:
     """Noise levels, increasing, at which something is left to guess.
 
     Raises:

@@ -4,8 +4,9 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
+from jaxwin._typing import AnyArray
 from jaxwin.analysis.membership._measure import METHODS, reconstruct
 from jaxwin.analysis.membership._points import checked_noises, checked_points
 from jaxwin.channels import AbstractObserved
@@ -39,7 +40,7 @@ class MembershipStatistic(eqx.Module):
 
 
 def statistic(
-    model: AbstractObserved, candidates: ArrayLike, noises: ArrayLike, **options: Any
+    model: AbstractObserved, candidates: AnyArray, noises: AnyArray, **options: Any
 ) -> MembershipStatistic:
     """Measure R_T and the return probability of every candidate.
 

@@ -5,10 +5,19 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+import scipy.optimize
+from jaxtyping import Float
 
 from jaxwin._checks import BadInput, check_curve
-from jaxwin.analysis._crossing import Crossing, known_crossing, read_off, stack, unstack
+from jaxwin._typing import AnyArray
+from jaxwin.analysis._crossing import (
+    Crossing,
+    exact,
+    not_reached,
+    read_off,
+    stack,
+    unstack,
+)
 from jaxwin.analysis.membership._measure import METHODS, Reconstructed, reconstruct
 from jaxwin.analysis.membership._points import checked_noises, checked_points
 from jaxwin.channels import AbstractObserved
@@ -48,7 +57,7 @@ class ReturnWindows(eqx.Module):
 
 
 def return_windows(
-    model: AbstractObserved, members: ArrayLike, noises: ArrayLike, **options: Any
+    model: AbstractObserved, members: AnyArray, noises: AnyArray, **options: Any
 ) -> ReturnWindows:
     """Measure the return probability of single training points, and their windows.
 
@@ -95,7 +104,7 @@ def read_windows(
             return not_reached(noises)
         level = weight + level * (1 - weight)
         if found.blocks is None or found.counts is None:
-            return known_crossing(noises, curves[i], level)
+            return _root(found, noises, curves[i], i, level)
         blocks = found.blocks["returned"][:, :, i]
         return read_off(
             coordinate, curves[i], blocks, found.counts, level, model.noise_at
@@ -115,6 +124,18 @@ def read_windows(
     )
 
 
-def not_reached(noises: Float[np.ndarray, " t"]) -> Crossing:
-    """The answer that there is no crossing between the first and the last noise."""
-    return known_crossing(noises, np.zeros_like(noises), 1.0)
+def _root(
+    found: Reconstructed,
+    noises: Float[np.ndarray, " t"],
+    curve: Float[np.ndarray, " t"],
+    i: int,
+    level: float,
+) -> Crossing:
+    """Where a curve that is known at every noise crosses a level last."""
+    above = curve >= level
+    changes = np.flatnonzero(above[1:] != above[:-1])
+    if not changes.size or found.again is None:
+        return not_reached(noises)
+    again, ends = found.again, noises[changes[-1] :][:2]
+    apart = lambda noise: float(again(noise)["returned"][0, i]) - level
+    return exact(jnp.asarray(scipy.optimize.brentq(apart, *ends, xtol=1e-13)))
