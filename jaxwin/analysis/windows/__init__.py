@@ -23,6 +23,10 @@ from jaxwin.analysis.windows._directions import (
     directions as directions,
     reduced_dimension as reduced_dimension,
 )
+from jaxwin.analysis.windows._distances import (
+    Distance as Distance,
+    distance as distance,
+)
 from jaxwin.analysis.windows._examples import (
     CoinsWindow as CoinsWindow,
     ConceptWindow as ConceptWindow,
@@ -42,6 +46,7 @@ from jaxwin.analysis.windows._expectation import (
     expectation as expectation,
 )
 from jaxwin.analysis.windows._flow import (
+    flow_confusion as flow_confusion,
     flow_map as flow_map,
     flow_matrix as flow_matrix,
 )
@@ -59,6 +64,7 @@ from jaxwin.analysis.windows._formulas import (
 from jaxwin.analysis.windows._kronecker import (
     half_flip_time as half_flip_time,
     hypercube as hypercube,
+    kronecker_confusion as kronecker_confusion,
     kronecker_matrix as kronecker_matrix,
     two_sided_matrix as two_sided_matrix,
 )
@@ -66,7 +72,12 @@ from jaxwin.analysis.windows._law_distance import (
     UturnDistance as UturnDistance,
     uturn_distance as uturn_distance,
 )
-from jaxwin.analysis.windows._linkage import linkage_tree as linkage_tree
+from jaxwin.analysis.windows._linkage import (
+    linkage_tree as linkage_tree,
+)
+from jaxwin.analysis.windows._measured_windows import (
+    measured_windows as measured_windows,
+)
 from jaxwin.analysis.windows._mixture_tree import (
     MixtureTree as MixtureTree,
     measured_tree as measured_tree,
@@ -117,10 +128,16 @@ from jaxwin.analysis.windows._thresholds import (
     window as window,
 )
 from jaxwin.analysis.windows._timeline import (
+    EARLIER as EARLIER,
+    NEVER as NEVER,
+    OFF_BRANCH as OFF_BRANCH,
     Timeline as Timeline,
+    WITHIN as WITHIN,
     decision_timeline as decision_timeline,
 )
-from jaxwin.analysis.windows._tree import Tree as Tree
+from jaxwin.analysis.windows._tree import (
+    Tree as Tree,
+)
 from jaxwin.analysis.windows._uturn import (
     uturn_density as uturn_density,
     uturn_sample as uturn_sample,

@@ -19,6 +19,7 @@ from jaxwin.analysis.windows._flips import (
     quadrature_flips,
     simulated_rows,
 )
+from jaxwin.analysis.windows._pairs import checked_level
 from jaxwin.analysis.windows._source import (
     Source,
     as_observed,
@@ -148,7 +149,10 @@ def _known(
             return flips, "closed"
     if method == "closed" or not takes(law):
         return None
-    within = directions(law) if isinstance(law, GaussianMixture) else None
+    within = None
+    if isinstance(law, GaussianMixture):
+        within = directions(law)
+        alphas, sigmas = checked_level(law, alphas, sigmas)
     return quadrature_flips(law, within, alphas, sigmas), "quadrature"
 
 

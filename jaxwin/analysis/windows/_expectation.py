@@ -14,9 +14,11 @@ from jaxwin.targets import AbstractLabelledTarget
 class Places(eqx.Module):
     """Places of a noised law with weights of sum one, and label posteriors there.
 
-    E f(r(y)) = sum_m weight_m f(r_m) for y of the noised law, r = p(label | y).
+    E f(r(y)) = sum_m weight_m f(r_m) for y of the noised law, r = p(label | y), whose
+    average is exp(log_prior): the weights of the labels that are averaged over.
     """
 
+    log_prior: Float[Array, " c"]
     weight: Float[Array, " m"]
     log_posterior: Float[Array, "m c"]
 
@@ -60,5 +62,6 @@ def places(
     """`expectation` without checks; `nodes` on each piece of the lines of a plane."""
     found = view(law, alpha, sigma, within)
     if isinstance(found, OnLine):
-        return Places(*line_places(found))
-    return Places(*plane_places(found, nodes or default_nodes(found)))
+        return Places(found.log_prior, *line_places(found))
+    nodes = nodes or default_nodes(found)
+    return Places(found.log_prior, *plane_places(found, nodes))

@@ -113,6 +113,40 @@ def line_variation(
     return 0.5 * jnp.sum(jnp.abs(panels))
 
 
+def line_chi2(
+    found: Seen, num_labels: int, first: Bool[Array, " c"], second: Bool[Array, " c"]
+) -> Float[Array, ""]:
+    """Chi-square distance int (p_A)^2 / p_B - 1; its mass may lie outside of both.
+
+    p_i^2 / p_j is a Gaussian again, about which the line is cut too. Infinite where a
+    component of A is wider than sqrt(2) times the widest of B.
+    """
+    line = components_on_line(found, num_labels)
+    centres, squares = found.centres[:, 0], found.covariances[:, 0, 0]
+    precision = 2 / squares[:, None] - 1 / squares[None]
+    some = precision > 0
+    precision = jnp.where(some, precision, 1 / squares[:, None])
+    pull = 2 * (centres / squares)[:, None] - (centres / squares)[None]
+    middle = jnp.where(some, pull / precision, centres[:, None])
+    widths = 1 / jnp.sqrt(precision)
+    beyond = component_cuts(middle.ravel(), widths.ravel())
+    cuts = jax.lax.stop_gradient(jnp.concatenate([line.cuts, beyond]))
+    places, rule = gauss_legendre(cuts)
+
+    def value(x: Array) -> Array:
+        joint, prior = line.log_joint(x), line.log_prior
+        log_a, log_b = (
+            jax.nn.logsumexp(joint, where=mask) - jax.nn.logsumexp(prior, where=mask)
+            for mask in (first, second)
+        )
+        return jnp.exp(2 * log_a - log_b)
+
+    total = jnp.sum(rule.ravel() * jax.vmap(value)(places.ravel()))
+    widest = jnp.max(jnp.where(second[found.labels], squares, 0))
+    finite = jnp.all(~first[found.labels] | (squares < 2 * widest))
+    return jnp.where(finite, total - 1, jnp.inf)
+
+
 def _bisected(
     function: Callable[[Array], Array],
     low: Float[Array, " p"],

@@ -14,6 +14,8 @@ from jaxwin.analysis.windows._on_line import OnLine, line_places
 
 # Rows at once: more would fill the cache.
 ROWS = 64
+# Up to so many components there is time for more nodes.
+FEW = 4
 # Steps of Newton's method from a linear guess between two neighbouring nodes.
 NEWTON = 3
 
@@ -59,7 +61,7 @@ def components_on_plane(found: Seen, num_labels: int) -> OnPlane:
 
 def default_nodes(plane: OnPlane) -> int:
     """Nodes of the pieces of lines: more components make more, and smaller, pieces."""
-    return 12 if plane.log_weights.size <= 4 else 10
+    return 12 if plane.log_weights.size <= FEW else 10
 
 
 def plane_places(
@@ -79,7 +81,7 @@ def plane_variation(
     """Half the integral of |p_A - p_B|, each row cut where the two are equal.
 
     What is left is the error of the rule over rows, since they meet the line p_A = p_B
-    in changing numbers of places: about 1e-6. Rows are taken closer for that.
+    in changing numbers of places: 1e-7 to 1e-5. Rows are taken closer for that.
     """
     inside = lambda values, mask: jax.nn.logsumexp(values, where=mask)
     shares = [inside(plane.log_prior, mask) for mask in (first, second)]
@@ -97,7 +99,8 @@ def plane_variation(
         values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
         return _absolute(values, 0.5 * jnp.sum(rule, axis=1))
 
-    places, rule = plane.rows(2 * nodes)
+    closer = 4 if plane.log_weights.size <= FEW else 2
+    places, rule = plane.rows(closer * nodes)
     return 0.5 * jnp.sum(rule * jax.lax.map(of_row, places, batch_size=ROWS))
 
 

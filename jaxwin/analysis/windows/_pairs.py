@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import BadInput, check, is_concrete, not_negative
 from jaxwin._numerics import as_float, channel_variance
-from jaxwin._typing import ScalarLike
+from jaxwin._typing import ScalarLike, TimesLike
 from jaxwin.analysis.windows._pair_forms import (
     PairForms,
     equal_covariances,
@@ -87,9 +87,9 @@ def gram(
 
 
 def checked_level(
-    law: GaussianMixture, alpha: ScalarLike, sigma: ScalarLike
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """(alpha, sigma) in the type of the law.
+    law: GaussianMixture, alpha: TimesLike, sigma: TimesLike
+) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
+    """(alpha, sigma), one level or many, in the type of the law.
 
     Raises:
         ValueError: One is negative; sigma is a concrete zero and a component singular.

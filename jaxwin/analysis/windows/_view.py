@@ -49,10 +49,10 @@ def checked_view(
     return as_float(alpha), as_float(sigma), None
 
 
-def takes(law: AbstractLabelledTarget) -> bool:
-    """Whether quadrature takes a concrete law."""
+def takes(law: AbstractLabelledTarget, within: Directions | None = None) -> bool:
+    """Whether quadrature takes a concrete law, seen in some of its directions."""
     if isinstance(law, GaussianMixture):
-        return directions(law).dimension <= MOST
+        return (directions(law) if within is None else within).dimension <= MOST
     return law.dimension == 1 and isinstance(law, LawOnALine)
 
 
