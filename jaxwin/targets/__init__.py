@@ -22,5 +22,6 @@ from jaxwin.targets._ising_chain import (
     ising_covariance_distance_limit as ising_covariance_distance_limit,
 )
 from jaxwin.targets._point_groups import PointGroups as PointGroups
+from jaxwin.targets._product_mixture import ProductMixture as ProductMixture
 from jaxwin.targets._reduction import Reduction as Reduction, reduce as reduce
 from jaxwin.targets._spins import Spins as Spins
