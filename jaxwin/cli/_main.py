@@ -15,12 +15,14 @@ from jaxwin.cli._report import Report
 from jaxwin.cli._reproduce import Reproduce
 from jaxwin.cli._runs import Runs
 from jaxwin.cli._speciation import Speciation
+from jaxwin.cli._windows import Windows
 
-Command = Report | Speciation | Collapse | Reproduce | Runs | Info
+Command = Report | Speciation | Collapse | Windows | Reproduce | Runs | Info
 COMMANDS = {
     "report": Report,
     "speciation": Speciation,
     "collapse": Collapse,
+    "windows": Windows,
     "reproduce": Reproduce,
     "runs": Runs,
     "info": Info,

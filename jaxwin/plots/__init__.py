@@ -21,3 +21,8 @@ from jaxwin.plots._style import (
     to_png as to_png,
     to_svg as to_svg,
 )
+from jaxwin.plots._survival import (
+    certificate as certificate,
+    survival as survival,
+)
+from jaxwin.plots._timeline import timeline as timeline

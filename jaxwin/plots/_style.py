@@ -93,6 +93,12 @@ def changing_until(
     return float(noise[min(last + 1, noise.size - 1)])
 
 
+def first_shown(noise: Float[np.ndarray, " t"], end: float) -> float:
+    """Where the axis of noises begins: at zero, unless nothing is known near it."""
+    first = float(noise[0])
+    return 0.0 if first < 0.25 * end else first
+
+
 def digits(time: float) -> str:
     """A time to three digits."""
     return f"{time:#.3g}".removesuffix(".")

@@ -1,0 +1,105 @@
+"""Critical windows of any law with soft labels, with intervals."""
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxwin._typing import ScalarLike
+from jaxwin.analysis._crossing import Crossing, exact, not_reached
+from jaxwin.analysis.windows._overlaps import Overlaps, Pair
+from jaxwin.analysis.windows._sets import Labels, nested
+from jaxwin.analysis.windows._theorem import tolerance
+from jaxwin.analysis.windows._thresholds import Window
+
+METHOD = "overlaps by exact soft labels"
+
+
+def measured_windows(
+    measure: Callable[[Sequence[Pair]], Overlaps],
+    log_prior: Float[Array, " c"],
+    narrowings: Sequence[tuple[Labels, Labels]],
+    epsilon: ScalarLike,
+) -> list[Window]:
+    """The windows of Definition 4 from measured total variations, one pass for all.
+
+    Args:
+        measure: From pairs of sets to their overlaps: `overlaps` of a law seen through
+            a channel, or `class_overlaps` of a pass over data, with the rest of their
+            arguments filled in.
+        log_prior: Log-weights of the labels.
+        narrowings: Pairs (after, before) of sets of labels, the first inside.
+        epsilon: Tolerance, in (0, 1).
+
+    Returns:
+        One window each; intervals by a bootstrap of whole curves. What lies beyond the
+        range of noises measured is not found, or zero where it lies below.
+
+    Raises:
+        BadInput: As `window`.
+
+    References:
+        Li, Karan & Chen, arXiv:2502.00921, Definition 4.
+    """
+    level = float(tolerance(epsilon))
+    names = "after", "before"
+    sets = [nested(a, b, log_prior, names) for a, b in narrowings]
+    pairs: list[Pair] = []
+    for inner, outer in sets:
+        pairs += [(inner, outer), _with_rest(inner), _with_rest(outer)]
+    # A set that is all has no rest: any other pair stands in, and is not looked at.
+    whole = np.ones(len(np.asarray(log_prior)), bool)
+    found = measure([(a, b if b.any() else whole) for a, b in pairs])
+    return [
+        _window(found, 3 * i, inner, outer, level)
+        for i, (inner, outer) in enumerate(sets)
+    ]
+
+
+def _with_rest(mask: Bool[np.ndarray, " c"]) -> Pair:
+    return mask, ~mask
+
+
+def _window(
+    found: Overlaps,
+    first: int,
+    inner: Bool[np.ndarray, " c"],
+    outer: Bool[np.ndarray, " c"],
+    epsilon: float,
+) -> Window:
+    """From the overlaps of (after, before), (after, rest) and (before, rest)."""
+    end = _end(found, first, epsilon)
+    after = _told_until(found, first + 1, epsilon, bool(inner.all()))
+    before = end
+    if not outer.all():
+        hold = _told_until(found, first + 2, epsilon, False)
+        if not (bool(hold.found) and bool(end.time <= hold.time)):
+            before = not_reached(found.noise)
+    number = lambda value: jnp.asarray(value, float)
+    return Window(
+        after=after,
+        before=before,
+        epsilon=number(epsilon),
+        t_max=number(found.noise[-1]),
+        reached=jnp.asarray(end.found),
+        vacuous=bool(inner.all()),
+        method=METHOD,
+    )
+
+
+def _end(found: Overlaps, pair: int, epsilon: float) -> Crossing:
+    """Where TV falls to epsilon: zero where it never is above it."""
+    if np.all(found.mean[pair] >= 1 - epsilon):
+        return exact(0.0)
+    return found.crossing(pair, 1 - epsilon)
+
+
+def _told_until(found: Overlaps, pair: int, epsilon: float, is_all: bool) -> Crossing:
+    """Up to where TV >= 1 - epsilon^2; the end of the range if it is all along."""
+    if is_all:
+        return not_reached(found.noise)
+    if np.all(found.mean[pair] <= epsilon**2):
+        return exact(float(found.noise[-1]))
+    return found.crossing(pair, epsilon**2)
+

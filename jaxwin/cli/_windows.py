@@ -1,0 +1,81 @@
+import dataclasses
+import functools
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+from jaxwin._checks import BadInput
+from jaxwin.cli._common import Arg
+from jaxwin.cli._entry import from_entry
+from jaxwin.cli._law import LawOrData
+
+if TYPE_CHECKING:
+    from jaxwin.datasets import Data
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Windows(LawOrData):
+    """In which window of noise is each class or group of classes decided?
+
+    Of a mixture (--means 1,-1 --variances 1 --dimension 4096, or a JSON or npz file
+    with `means`), of a law of your own (--entry MODULE:NAME), or of a labelled data set
+    under kernel density; the digits without any.
+    """
+
+    entry: Annotated[str | None, Arg(metavar="MODULE:NAME")] = None
+    """Law of one's own: a labelled target or Observed, or a function that gives one."""
+    epsilon: float = 0.1
+    """Tolerance of thresholds and windows, between 0 and 1."""
+    tree: Annotated[str | None, Arg(metavar="GROUPS")] = None
+    """Nested groups of classes by number, as in [[0,1],2]; found if left out."""
+    initial: Annotated[str | None, Arg(metavar="A,B")] = None
+    """Classes, by number, from which the certified U-turn starts."""
+    target: Annotated[str | None, Arg(metavar="A,B")] = None
+    """Classes, by number, in which it is to end."""
+    bandwidth: Annotated[float | None, Arg(metavar="H")] = None
+    """Of the kernel on normalised data; 0 for the points alone, as in report."""
+    groups: Annotated[str | None, Arg(metavar="COLUMN")] = None
+    """Label column whose groups are compared for fairness; `classes` for the labels."""
+    members: Annotated[str | None, Arg(metavar="FILE")] = None
+    """Training points, for membership; with --candidates."""
+    candidates: Annotated[str | None, Arg(metavar="FILE")] = None
+    """Points of the same kind that were not trained on."""
+
+    def run(self) -> None:
+        """Study it and save the folder."""
+        from jaxwin.report import windows_of
+
+        given: dict[str, Any] = {
+            "epsilon": self.epsilon,
+            "tree": _json(self.tree, "tree"),
+            "initial": _json(self.initial, "initial"),
+            "target": _json(self.target, "target"),
+            "bandwidth": self.bandwidth,
+            "groups": True if self.groups == "classes" else self.groups,
+            "members": _points(self.members),
+            "candidates": _points(self.candidates),
+        }
+        study = functools.partial(windows_of, **given)
+        if self.entry is None:
+            self.law_study(study, "jaxwin-windows")
+            return
+        self.configure()
+        law = from_entry(self.entry)
+        self.study(functools.partial(study, law, name=self.entry), "jaxwin-windows")
+
+
+def _json(text: str | None, name: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(f"[{text}]" if not text.strip().startswith("[") else text)
+    except ValueError as error:
+        raise BadInput(
+            f"`{name}` is {text!r}; it must be numbers of classes, as in 0,1 or "
+            f"[[0,1],2]."
+        ) from error
+
+
+def _points(file: str | None) -> "Data | None":
+    from jaxwin.datasets import load
+
+    return None if file is None else load(file, None, None)

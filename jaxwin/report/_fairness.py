@@ -1,0 +1,183 @@
+"""Which groups of a data set a model forgets, and where it trades one for another."""
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from jaxwin._checks import BadInput
+from jaxwin.analysis import Crossing, fairness, speciation, unstack
+from jaxwin.channels import Gaussian, Observed
+from jaxwin.io import field
+from jaxwin.plots import Series, beside, short
+from jaxwin.report._measuring import Measuring
+from jaxwin.report._prepare import Prepared
+from jaxwin.targets import AbstractLabelledTarget, Empirical, GaussianMixture
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+# Groups that a figure shows; the summary has all.
+MOST_SHOWN = 6
+
+
+class Fairness(eqx.Module):
+    """Groups of a law after U-turns through itself and through an under-fitted model.
+
+    The law itself is the null: a perfect model, under which minorities are forgotten
+    first all the same, and shares stay. The under-fitted one is a Gaussian a group.
+    """
+
+    survival: fairness.GroupSurvival
+    share: fairness.Share
+    groups: str = eqx.field(static=True)
+    null_share: Float[np.ndarray, "t h"] = field(("noise", "destination"), "")
+
+
+def fairness_of_data(
+    prepared: Prepared, groups: str, bandwidth: float, measuring: Measuring
+) -> Fairness:
+    """Fairness of the classes of one label column, under kernel density.
+
+    Args:
+        prepared: The data.
+        groups: Name of a label column.
+        bandwidth: Of the kernel, in the units of the prepared data.
+        measuring: How.
+
+    Raises:
+        BadInput: There is no such column, or it holds one group.
+    """
+    names = [feature.name for feature in prepared.normal.features]
+    if groups not in names:
+        raise BadInput(
+            f"`groups` is {groups!r}, which is no label column; there are "
+            f"{', '.join(names) or 'none'}."
+        )
+    i = names.index(groups)
+    points, labels = np.asarray(prepared.law.points), prepared.feature_labels[i]
+    law = Empirical(points, labels, bandwidth)
+    model = speciation.gaussian_classes(points, labels)
+    classes = prepared.normal.features[i].classes
+    return _fairness(law, model, prepared.times, classes, groups, measuring)
+
+
+def fairness_of_law(
+    law: GaussianMixture, noise: Float[np.ndarray, " t"], measuring: Measuring
+) -> Fairness:
+    """Fairness of the classes of a mixture: each as one Gaussian of its moments."""
+    names = tuple(str(c) for c in range(law.num_labels))
+    return _fairness(law, _one_gaussian_each(law), noise, names, "class", measuring)
+
+
+def _one_gaussian_each(law: GaussianMixture) -> GaussianMixture:
+    masks = jnp.eye(law.num_labels, dtype=bool)
+    moments = [law.restrict(mask).moments() for mask in masks]
+    return GaussianMixture.full(
+        np.stack([np.asarray(each.mean) for each in moments]),
+        np.stack([np.asarray(each.covariance()) for each in moments]),
+        np.exp(np.asarray(law.log_label_prior())),
+    )
+
+
+def _fairness(
+    law: AbstractLabelledTarget,
+    model: GaussianMixture,
+    noise: Float[np.ndarray, " t"],
+    names: tuple[str, ...],
+    groups: str,
+    measuring: Measuring,
+) -> Fairness:
+    if len(names) < 2:
+        raise BadInput(f"`groups` {groups!r} holds one group; fairness compares two.")
+    data, fitted = (Observed(each, Gaussian()) for each in (law, model))
+    sets = {name: i for i, name in enumerate(names)}
+    survival_key, share_key = measuring.keys(2)
+    options = measuring.options
+    survival = fairness.group_survival(
+        data, noise, sets, fitted, **options("groups", survival_key)
+    )
+    share = fairness.share(
+        data, fitted, noise, sets, **options("shares of groups", share_key)
+    )
+    null = survival.null.destination
+    weights = survival.weight[: null.shape[1]]
+    return Fairness(
+        survival=survival,
+        share=share,
+        groups=groups,
+        null_share=np.einsum("g,tgh->th", weights, null),
+    )
+
+
+def fairness_summary(found: Fairness) -> dict[str, Any]:
+    """Documented keys of `summary.json`, under `fairness`.
+
+    groups: by name `weight`; `forgotten` and `forgotten_null`, where survival is
+    half-way to chance through the model and under exact Bayes; `half_share`, where half
+    of the change of its share is made; `largest_excess`, of survival over the null, and
+    its error. p_value, biased: of the null that shares stay. null_moves: how far the
+    shares of the null move.
+    """
+    survival, share = found.survival, found.share
+    middles = [unstack(each.middle) for each in (survival.model, survival.null)]
+    groups = {}
+    for g, name in enumerate(survival.names[: len(middles[0])]):
+        excess = survival.excess[:, g, g]
+        worst = int(np.argmax(np.abs(excess)))
+        groups[name] = {
+            "weight": float(survival.weight[g]),
+            "forgotten": middles[0][g].to_json(),
+            "forgotten_null": middles[1][g].to_json(),
+            "half_share": unstack(share.half)[g].to_json(),
+            "largest_excess": float(excess[worst]),
+            "largest_excess_stderr": float(survival.excess_stderr[worst, g, g]),
+        }
+    moves = found.null_share - survival.weight[None, : found.null_share.shape[1]]
+    return {
+        "column": found.groups,
+        "model": "one Gaussian a group",
+        "groups": groups,
+        "p_value": share.p_value,
+        "biased": share.biased,
+        "null_moves": float(np.abs(moves).max()),
+        "method": survival.method,
+    }
+
+
+def fairness_rows(found: Fairness) -> list[tuple[str, Crossing]]:
+    """The times of the groups, for the table."""
+    rows = []
+    survival, share = found.survival, found.share
+    both = unstack(survival.null.middle), unstack(survival.model.middle)
+    halves = unstack(share.half)
+    for g, name in list(enumerate(survival.names[: len(both[0])]))[:MOST_SHOWN]:
+        group = short(name)
+        rows += [
+            (f"{group} forgotten, null", both[0][g]),
+            (f"{group} forgotten, model", both[1][g]),
+            (f"{group} half its share", halves[g]),
+        ]
+    return rows
+
+
+def fairness_figures(found: Fairness) -> "dict[str, matplotlib.figure.Figure]":
+    """Survival and shares of groups, model beside null."""
+    survival, share = found.survival, found.share
+    noise, shown = survival.noise, min(MOST_SHOWN, survival.model.destination.shape[1])
+    stays, moves = [], []
+    for g in range(shown):
+        name = short(survival.names[g])
+        model, error = survival.model.destination, survival.model.stderr
+        null = survival.null.destination[:, g, g]
+        measured = noise, model[:, g, g], error[:, g, g]
+        stays.append(Series(name, measured, (noise, null)))
+        curve = noise, share.share[:, g], share.stderr[:, g]
+        moves.append(Series(name, curve, (noise, found.null_share[:, g])))
+    axis = "OU time of the U-turn (more noise →)"
+    return {
+        "group_survival": beside(stays, axis, "still in its group"),
+        "group_share": beside(moves, axis, "share after the U-turn"),
+    }

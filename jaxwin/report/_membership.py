@@ -1,0 +1,157 @@
+"""Which points a model was made from, as far as U-turns tell."""
+
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import numpy as np
+
+from jaxwin._checks import BadInput
+from jaxwin.analysis import Crossing, membership
+from jaxwin.channels import Gaussian, Observed
+from jaxwin.datasets import Data, normalize as in_units
+from jaxwin.plots import Series, beside
+from jaxwin.report._measuring import Measuring
+from jaxwin.report._prepare import noise_times
+from jaxwin.targets import Empirical, likely_bandwidth
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+# Noised draws a point, for a full run; points of each kind that are attacked.
+DRAWS, MOST_ATTACKED = 256, 1000
+# Noises of the curve.
+NUM_TIMES = 32
+
+
+class Membership(eqx.Module):
+    """An attack by reconstruction after U-turns on a kernel density of the members."""
+
+    attack: membership.Attack
+    bandwidth: float = eqx.field(static=True)
+    model_points: int = eqx.field(static=True)
+
+
+def membership_of(
+    members: Data,
+    candidates: Data,
+    *,
+    normalize: str | None = None,
+    bandwidth: float | None = None,
+    measuring: Measuring,
+) -> Membership:
+    """Tell members from candidates by what a kernel density of the members gives back.
+
+    Args:
+        members: The training set.
+        candidates: Points of the same kind that were not trained on.
+        normalize: Units of both, those of the members.
+        bandwidth: Of the kernel; the likeliest of left-out members if None.
+        measuring: How: the fourth of `num_replicas` etc. are draws of the noise.
+
+    Raises:
+        BadInput: Points of another dimension, too few, or in both sets.
+    """
+    own = in_units(members, normalize)
+    if candidates.points.shape[1] != members.points.shape[1]:
+        raise BadInput(
+            f"`candidates` have {candidates.points.shape[1]} numbers a point and "
+            f"`members` {members.points.shape[1]}; they must be of one kind."
+        )
+    points = own.points
+    others = np.asarray(candidates.points, points.dtype) * own.scale - (
+        own.scale * own.center
+    )
+    h = likely_bandwidth(points) if bandwidth is None else bandwidth
+    model = Observed(Empirical(points, bandwidth=h), Gaussian())
+    (key,) = measuring.keys(1)
+    options = measuring.options("membership", key)
+    options["num_replicas"] = max(options["num_replicas"] * DRAWS // measuring.full, 2)
+    draw = np.random.default_rng(measuring.seed)
+    some = lambda rows: rows[np.sort(draw.permutation(len(rows))[:MOST_ATTACKED])]
+    found = membership.attack(
+        model,
+        some(points),
+        some(others),
+        noise_times(points, measuring.seed, NUM_TIMES),
+        **options,
+    )
+    return Membership(found, float(h), len(points))
+
+
+def membership_summary(found: Membership) -> dict[str, Any]:
+    """Documented keys of `summary.json`, under `membership`.
+
+    auc: the largest, at `best` OU time, with its interval. window: where the AUC is
+    above 3/4; detectable: where its interval is above 1/2. true_positive: by
+    false-positive rate, at the best time, with intervals.
+    """
+    attack = found.attack
+    best = int(np.argmin(np.abs(attack.noise - attack.best)))
+    rates = zip(
+        attack.false_positive,
+        attack.true_positive[best],
+        attack.true_positive_low[best],
+        attack.true_positive_high[best],
+        strict=True,
+    )
+    window = lambda w: {
+        "answer": w.answer,
+        "start": w.start.to_json(),
+        "end": w.end.to_json(),
+    }
+    return {
+        "model": f"kernel density of {found.model_points} members",
+        "bandwidth": found.bandwidth,
+        "members": attack.num_members,
+        "candidates": attack.num_others,
+        "best": attack.best,
+        "auc": {
+            "value": float(attack.auc[best]),
+            "low": float(attack.auc_low[best]),
+            "high": float(attack.auc_high[best]),
+        },
+        "window": window(attack.window),
+        "detectable": window(attack.detectable),
+        "true_positive": {
+            f"{rate:g}": {"value": float(t), "low": float(low), "high": float(high)}
+            for rate, t, low, high in rates
+        },
+        "method": attack.method,
+    }
+
+
+def membership_rows(found: Membership) -> list[tuple[str, Crossing]]:
+    """The attack's own window, for the table."""
+    window, detectable = found.attack.window, found.attack.detectable
+    return [
+        ("AUC > 3/4 from", window.start),
+        ("AUC > 3/4 to", window.end),
+        ("members told to", detectable.end),
+    ]
+
+
+def membership_figures(found: Membership) -> "dict[str, matplotlib.figure.Figure]":
+    """AUC against noise, and the rates of the best attack."""
+    attack = found.attack
+    best = int(np.argmin(np.abs(attack.noise - attack.best)))
+    rates = attack.false_positive
+    shown = attack.true_positive[best]
+    error = (attack.true_positive_high[best] - attack.true_positive_low[best]) / 3.92
+    chance = Series("chance", predicted=(rates, rates))
+    at_best = Series(f"T = {attack.best:.3g}", (rates, shown, error))
+    return {
+        "membership_auc": beside(
+            [Series("AUC", (attack.noise, attack.auc, attack.auc_stderr))],
+            "OU time of the U-turn (more noise →)",
+            "member below non-member",
+            levels=[("chance", 0.5)],
+            kinds=False,
+        ),
+        "membership_rates": beside(
+            [at_best, chance],
+            "false positives",
+            "true positives",
+            logarithmic=True,
+            kinds=False,
+        ),
+    }
