@@ -6,10 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import ArrayLike, Float, Real
+from jaxtyping import Float, Real
 
 from jaxwin._checks import BadInput, check_one_of
-from jaxwin._typing import Key
+from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._sweep import Sweep
 from jaxwin.analysis.windows._directions import directions
 from jaxwin.analysis.windows._flips import (
@@ -69,7 +69,7 @@ class Confusion(eqx.Module):
 
 def confusion(
     source: Source,
-    noises: ArrayLike,
+    noises: AnyArray,
     *,
     method: Method | None = None,
     process: AbstractProcess | None = None,

@@ -6,10 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import ArrayLike, Float, Real
+from jaxtyping import Float, Real
 
 from jaxwin._checks import BadInput, check_one_of
-from jaxwin._typing import Key
+from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis.windows._distance_tiers import (
     Asked,
     centred,
@@ -53,7 +53,7 @@ def distance(
     source: Source,
     first: Labels,
     second: Labels,
-    noises: ArrayLike,
+    noises: AnyArray,
     *,
     kind: Kind = "total_variation",
     method: Method | None = None,

@@ -156,7 +156,7 @@ def _bisected(
     """Where a function changes its sign; at one of the ends where it does not."""
     first = jnp.sign(function(low))
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = 0.5 * (low + high)
         same: Bool[Array, " p"] = jnp.sign(function(middle)) == first

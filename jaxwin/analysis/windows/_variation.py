@@ -31,7 +31,8 @@ def total_variation(
     over the one or two directions in which the components of A and B differ (other
     components do not count). On a line the integral is cut where p^A = p^B: error below
     1e-10; on a plane its rows are, error 1e-7 to 1e-5 (`distance` says). Differentiable
-    in the law, to be mapped over levels; gradients hold cuts and directions fixed, which is exact.
+    in the law, to be mapped over levels; gradients hold cuts and directions fixed,
+    which is exact.
 
     Args:
         law: A mixture, or a law of one dimension with `quadrature_cuts`
