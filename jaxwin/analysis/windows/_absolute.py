@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxwin._typing import Index
 from jaxwin.analysis._line import NODES, WEIGHTS
 
 # Between so many places of a piece at most one change of sign is looked for.
@@ -42,7 +43,7 @@ def absolute_integral(
     )
     first = jnp.sign(value[:, :-1])
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Index, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = (low + high) / 2
         same = jnp.sign(height(middle)) == first

@@ -1,7 +1,5 @@
 """U-turns along the probability flow: the monotone map of quantiles on a line."""
 
-from typing import NamedTuple
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,48 +8,21 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput, finite, is_concrete
-from jaxwin._numerics import as_float, channel_variance
+from jaxwin._numerics import as_float, segment_logsumexp
 from jaxwin._typing import AnyArray, ScalarLike
+from jaxwin.analysis.windows._confusion import Confusion
+from jaxwin.analysis.windows._line_components import bisected, line_components
 from jaxwin.analysis.windows._uturn import on_a_line
+from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
 from jaxwin.targets import GaussianMixture
 
 # Places at which labels are looked up, in widths about each component.
 PLACES = np.linspace(-12.0, 12.0, 193)
-# Bisections: from a bracket of any width to neighbouring numbers.
-STEPS = 100
-
-
-class _Line(NamedTuple):
-    """Components on a line at one noise level."""
-
-    centres: Float[Array, " k"]
-    widths: Float[Array, " k"]
-    log_weights: Float[Array, " k"]
-
-    def logit(self, x: Float[Array, ""]) -> Float[Array, ""]:
-        """Log of F(x) / (1 - F(x)), F the distribution function, in both tails."""
-        z = (x - self.centres) / self.widths
-        below = jsp.logsumexp(self.log_weights + jsp.log_ndtr(z))
-        return below - jsp.logsumexp(self.log_weights + jsp.log_ndtr(-z))
-
-    def quantile(self, logit: Float[Array, ""]) -> Float[Array, ""]:
-        """Where `logit` takes a value, by bisection."""
-        reach = 40 * self.widths
-        ends = jnp.min(self.centres - reach), jnp.max(self.centres + reach)
-
-        def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-            low, high = ends
-            middle = low + (high - low) / 2
-            under = self.logit(middle) < logit
-            return jnp.where(under, middle, low), jnp.where(under, high, middle)
-
-        low, high = jax.lax.fori_loop(0, STEPS, halve, ends)
-        return low + (high - low) / 2
 
 
 def flow_map(
     law: GaussianMixture,
-    y: Float[Array, ""],
+    y: ScalarLike,
     alpha: ScalarLike,
     sigma: ScalarLike,
     *,
@@ -81,7 +52,9 @@ def flow_map(
             f"only: solve it with `samplers.solve_flow`."
         )
     y = as_float(y)
-    return _line(law, *end).quantile(_line(law, alpha, sigma).logit(y))
+    return line_components(law, *end).quantile(
+        line_components(law, alpha, sigma).logit(y)
+    )
 
 
 def flow_matrix(
@@ -115,39 +88,82 @@ def flow_matrix(
     References:
         Shared theory, windows 1.7 and 2.4; derived.
     """
+    line, model = _line_and_model(law, weights)
+    return _flow_matrix(line, model, as_float(alpha), as_float(sigma))
+
+
+def flow_confusion(
+    law: GaussianMixture,
+    noises: AnyArray,
+    *,
+    weights: AnyArray | None = None,
+    process: AbstractProcess | None = None,
+) -> Confusion:
+    """`flow_matrix` over the noises of a U-turn, beside `confusion` of the reverse SDE.
+
+    Args:
+        law: As in `flow_matrix`.
+        noises: Times of `process`.
+        weights: Of the labels in the model.
+        process: The clock; OU if left out.
+
+    Raises:
+        BadInput: As `flow_matrix`.
+        ValueError: As `flow_matrix`.
+    """
+    process = OrnsteinUhlenbeck() if process is None else process
+    noise = np.atleast_1d(np.asarray(noises, float))
+    line, model = _line_and_model(law, weights)
+    levels = process.levels(jnp.asarray(noise), line.means.dtype)
+    matrix = np.asarray(_flow_matrices(line, model, *levels))
+    prior = np.asarray(law.log_label_prior())
+    method = "probability flow, quantiles"
+    return Confusion(noise, matrix, np.zeros_like(matrix), prior, method=method)
+
+
+@eqx.filter_jit
+def _flow_matrices(
+    law: GaussianMixture, model: GaussianMixture, alphas: Array, sigmas: Array
+) -> Float[Array, "t c c"]:
+    at = lambda level: _flow_matrix(law, model, *level)
+    return jax.lax.map(at, (alphas, sigmas))
+
+
+def _line_and_model(
+    law: GaussianMixture, weights: AnyArray | None
+) -> tuple[GaussianMixture, GaussianMixture]:
+    """The law on its line, and the model whose flow is followed."""
     line, _ = on_a_line(law)
     if not isinstance(line, GaussianMixture):
         raise ValueError("`law` must be a mixture of Gaussians: build one.")
-    model = line if weights is None else _reweighted(line, weights)
-    return _flow_matrix(line, model, as_float(alpha), as_float(sigma))
+    return line, line if weights is None else _reweighted(line, weights)
 
 
 @eqx.filter_jit
 def _flow_matrix(
     law: GaussianMixture, model: GaussianMixture, alpha: Array, sigma: Array
 ) -> Float[Array, "c c"]:
-    clean, noised = (_line(model, *level) for level in ((1.0, 0.0), (alpha, sigma)))
+    clean = line_components(model, 1.0, 0.0)
+    noised = line_components(model, alpha, sigma)
     places = clean.centres[:, None] + clean.widths[:, None] * PLACES[None]
     places = jnp.sort(places.ravel())
-    name = lambda x: jnp.argmax(model.label_log_posterior(x[None], 1.0, 0.0))
-    names = jax.vmap(name)(places)
+    of_labels = lambda x: segment_logsumexp(
+        clean.log_joint(x), model.labels, model.num_labels
+    )
+    names = jax.vmap(lambda x: jnp.argmax(of_labels(x)))(places)
 
     def boundary(low: Array, high: Array, first: Array, last: Array) -> Array:
-        def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-            low, high = ends
-            middle = low + (high - low) / 2
-            log_p = model.label_log_posterior(middle[None], 1.0, 0.0)
-            before = log_p[first] >= log_p[last]
-            return jnp.where(before, middle, low), jnp.where(before, high, middle)
+        def before(x: Array) -> Array:
+            log_p = of_labels(x)
+            return log_p[first] >= log_p[last]
 
-        low, high = jax.lax.fori_loop(0, STEPS, halve, (low, high))
-        return low + (high - low) / 2
+        return bisected(before, low, high)
 
     # One boundary between neighbouring places; it means nothing where both are of one
     # label, and costs nothing in the sum.
     cuts = jax.vmap(boundary)(places[:-1], places[1:], names[:-1], names[1:])
     noised_cuts = jax.vmap(lambda cut: noised.quantile(clean.logit(cut)))(cuts)
-    start = _line(law, alpha, sigma)
+    start = line_components(law, alpha, sigma)
     z = (noised_cuts[None] - start.centres[:, None]) / start.widths[:, None]
     edge = jnp.ones_like(z[:, :1])
     below = jnp.concatenate([0 * edge, jsp.ndtr(z), edge], axis=1)
@@ -157,14 +173,6 @@ def _flow_matrix(
     share = jnp.exp(law.log_weights - law.log_label_prior()[law.labels])
     share = jnp.where(law.log_weights > -jnp.inf, share, 0)
     return jnp.matmul((starts * share[:, None]).T, each, precision="highest")
-
-
-def _line(law: GaussianMixture, alpha: ScalarLike, sigma: ScalarLike) -> _Line:
-    variances, _ = law.covariance.spectrum()
-    variances = jnp.broadcast_to(variances[:, 0], law.log_weights.shape)
-    alpha, sigma = (as_float(v).astype(variances.dtype) for v in (alpha, sigma))
-    widths = jnp.sqrt(alpha**2 * variances + channel_variance(sigma))
-    return _Line(alpha * law.means[:, 0], widths, law.log_weights)
 
 
 def _reweighted(law: GaussianMixture, weights: AnyArray) -> GaussianMixture:

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._checks import check, fraction, not_negative
+from jaxwin._checks import BadInput, check, fraction, not_negative
 from jaxwin._numerics import as_float
 from jaxwin._typing import AnyArray, ScalarLike, TimesLike
 from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.analysis.speciation import disagreement, separation_at
+from jaxwin.analysis.windows._confusion import Confusion
 from jaxwin.targets import GaussianMixture
 
 
@@ -39,6 +40,41 @@ def kronecker_matrix(
         return joint.reshape(*joint.shape[:-4], side, side)
 
     return functools.reduce(product, [as_float(matrix) for matrix in matrices])
+
+
+def kronecker_confusion(confusions: Sequence[Confusion]) -> Confusion:
+    """Confusion of joint labels of independent features at the noises they share.
+
+    Standard errors of features measured apart from one another, to first order:
+    se^2 = sum_f se_f^2 prod_{g != f} A_g^2.
+
+    Args:
+        confusions: One for each feature, the slowest index of the joint label first.
+
+    Raises:
+        BadInput: None, or not at the same noises.
+    """
+    if not confusions:
+        raise BadInput("`confusions` is empty; give that of at least one feature.")
+    noise = confusions[0].noise
+    for one in confusions:
+        if not np.array_equal(one.noise, noise):
+            raise BadInput(
+                "`confusions` are at different noises; measure all at the same ones."
+            )
+    matrix = np.asarray(kronecker_matrix([one.matrix for one in confusions]))
+    variance = np.zeros_like(matrix)
+    for f, one in enumerate(confusions):
+        squares = [other.matrix**2 for other in confusions]
+        squares[f] = one.stderr**2
+        variance += np.asarray(kronecker_matrix(squares))
+    priors = [one.log_prior for one in confusions]
+    joint = None
+    if all(prior is not None for prior in priors):
+        add = lambda a, b: (a[:, None] + b[None]).ravel()
+        joint = functools.reduce(add, [np.asarray(prior) for prior in priors])
+    methods = " x ".join(one.method or "given" for one in confusions)
+    return Confusion(noise, matrix, np.sqrt(variance), joint, method=methods)
 
 
 def two_sided_matrix(

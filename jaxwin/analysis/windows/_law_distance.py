@@ -13,6 +13,7 @@ from jaxwin._checks import BadInput, check, check_one_of
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._line import LawOnALine, component_cuts, gauss_legendre
 from jaxwin.analysis.windows._absolute import absolute_integral
+from jaxwin.analysis.windows._line_components import share_on_line
 from jaxwin.analysis.windows._sandwich import sandwich
 from jaxwin.analysis.windows._sets import Labels, members, weight
 from jaxwin.analysis.windows._uturn import line_ratio
@@ -170,11 +171,8 @@ def _line_distances(
     whole = jnp.concatenate([places.ravel(), atoms])
     apart = lambda at: (at[: places.size].reshape(places.shape), at[places.size :])
 
-    def clean(x: Array) -> Array:
-        posterior = jnp.exp(law.label_log_posterior(x[None], 1.0, 0.0))
-        return jnp.sum(jnp.where(other, posterior, 0)) / weight(log_prior, other)
-
-    aims = jax.vmap(clean)(whole)
+    clean = share_on_line(law, other, 1.0, 0.0)
+    aims = jax.vmap(clean)(whole) / weight(log_prior, other)
 
     def at(level: tuple[Array, Array]) -> Array:
         ratio = lambda x: line_ratio(law, initial, *level, x)

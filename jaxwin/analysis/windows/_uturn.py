@@ -8,6 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import is_concrete
 from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin.analysis.windows._line_components import share_on_line
 from jaxwin.analysis.windows._sets import Labels, members, weight
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture, Reduction, reduce
@@ -102,10 +103,8 @@ def line_ratio(
     """Ratio (p^{S,T} / p)(x) of a law on the line, by quadrature over the noise."""
     z = jnp.arange(-REACH, REACH + STEP / 2, STEP, dtype=x.dtype)
     rule = jax.nn.softmax(-0.5 * z**2)
-    at = lambda y: law.label_log_posterior(y[None], alpha, sigma)
-    posterior = jnp.exp(jax.vmap(at)(alpha * x + sigma * z))
-    inside = jnp.sum(jnp.where(mask[None], posterior, 0), axis=1)
-    return jnp.sum(rule * inside) / weight(law.log_label_prior(), mask)
+    share = jax.vmap(share_on_line(law, mask, alpha, sigma))(alpha * x + sigma * z)
+    return jnp.sum(rule * share) / weight(law.log_label_prior(), mask)
 
 
 def sub_mixture(
