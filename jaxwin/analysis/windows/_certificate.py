@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxwin._numerics import as_float
-from jaxwin._typing import ScalarLike
+from jaxwin._typing import AnyArray, ScalarLike
 from jaxwin.analysis.windows._certificate_parts import (
     Nested,
     closed_parts,
@@ -50,7 +50,7 @@ def certificate(
     law: AbstractLabelledTarget,
     initial: Labels,
     target: Labels,
-    noises: Float[Array, " t"],
+    noises: AnyArray,
     *,
     closed: bool = False,
     process: AbstractProcess | None = None,
@@ -62,7 +62,7 @@ def certificate(
         law: As in `thresholds`; with `closed` a mixture of Gaussians of any dimension.
         initial: Labels of the set that is noised.
         target: Labels of the set that is to be reached, the initial ones included.
-        noises: Noise times T of the process.
+        noises: Noise times T of the process, one or several.
         closed: Bounds from pairs of components, O(K^2) and without quadrature,
 
                 intra <= sum w_i w_k TV_ik / (w_init w_targ),  i initial, k in target,
@@ -83,15 +83,19 @@ def certificate(
     process = OrnsteinUhlenbeck() if process is None else process
     noises = jnp.atleast_1d(as_float(noises))
     alphas, sigmas = process.levels(noises, law.log_label_prior().dtype)
-    intra, leak, spill = _curve(given, closed, alphas, sigmas)
-    lower = jnp.clip(spill - _clean_leak(given, closed), 0)
+    # Where next to no noise is left, for the target's own leak: it grows with noise.
+    clean = levels(jnp.asarray(CLEANEST, alphas.dtype))
+    alphas, sigmas = jnp.append(alphas, clean[0]), jnp.append(sigmas, clean[1])
+    parts = _curve(given, closed, alphas, sigmas)
+    intra, leak, spill = (part[:-1] for part in parts)
+    lower = jnp.zeros_like(spill) if closed else jnp.clip(spill - parts[1][-1], 0)
     upper, method = intra + leak, "closed form" if closed else "quadrature"
     error = jnp.zeros_like(upper)
     if not closed:
         error = jnp.full_like(upper, LINE_ERROR)
         if given.everywhere is not None and given.everywhere.dimension > 1:
             coarse = _curve(given, closed, alphas, sigmas, COARSE)
-            error = jnp.maximum(error, jnp.abs(upper - coarse[0] - coarse[1]))
+            error = jnp.maximum(error, jnp.abs(upper - (coarse[0] + coarse[1])[:-1]))
     return Certificate(method, noises, intra, leak, upper, lower, error)
 
 
@@ -132,11 +136,3 @@ def _curve(
         return exact_parts(given, *level, nodes)
 
     return jax.lax.map(at, (alphas, sigmas))
-
-
-def _clean_leak(given: Nested, closed: bool) -> Float[Array, ""]:
-    """The target's leak without noise, or next to none: it grows with noise."""
-    if closed:
-        return jnp.zeros(())
-    alpha, sigma = levels(jnp.asarray(CLEANEST, given.sets.law.log_label_prior().dtype))
-    return _curve(given, closed, alpha[None], sigma[None])[1][0]

@@ -6,10 +6,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import BadInput
-from jaxwin._typing import Key
+from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis.windows._certificate import Certificate
 from jaxwin.analysis.windows._sets import Labels, nested
 from jaxwin.channels import AbstractObserved
@@ -20,7 +20,7 @@ def sampled_certificate(
     observed: AbstractObserved,
     initial: Labels,
     target: Labels,
-    noises: ArrayLike,
+    noises: AnyArray,
     *,
     num_replicas: int = 8192,
     key: Key | None = None,

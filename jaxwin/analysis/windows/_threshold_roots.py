@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxwin._checks import is_concrete
 from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.collapse._solve import log_range
@@ -21,6 +22,8 @@ from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 # The cleanest level that is looked at: quadrature about a point mass needs a noise of
 # more than the rounding of its place, and OU time is 4e-27 there.
 CLEANEST = 60.0
+# Nearer to an end of the range nothing crosses.
+MARGIN = 1e-3
 
 
 class Sets(NamedTuple):
@@ -51,7 +54,10 @@ def sets(
         ValueError: More directions than quadrature takes; as `directions`.
     """
     if isinstance(law, GaussianMixture) and within is None:
-        within = directions(law, first | second)
+        # On a line all components are taken: one program then serves all sets.
+        within = directions(law)
+        if within.dimension > 1 and is_concrete(law):
+            within = directions(law, first | second)
     checked_view(law, 1.0, 1.0, within)
     return Sets(law, jnp.asarray(first), jnp.asarray(second), within)
 
@@ -106,21 +112,23 @@ def start_time(curve: Curve, given: Any, level: Array) -> Crossing:
 def _fall(
     curve: Curve, given: Any, level: Array
 ) -> tuple[Array, Bool[Array, ""], Bool[Array, ""]]:
-    """The OU time of the level; above it without noise, and below in full noise."""
-    reach = log_range(level.dtype)
-    high = jnp.minimum(CLEANEST, reach).astype(level.dtype)
-    # Mapped: the curve is compiled once for both ends.
-    ends = jax.vmap(lambda log_snr: curve(log_snr, given))(jnp.stack([high, -reach]))
-    above, below = ends[0] > level, ends[1] < level
-    args = given, level, above & below
-    return time_of(bracketed_root(_Gap(curve), -reach, high, args)), above, below
+    """The OU time of the level; above it without noise, and below in full noise.
+
+    Bisection runs into an end of the range where the curve stays on one side.
+    """
+    low = -log_range(level.dtype)
+    high = jnp.minimum(CLEANEST, -low).astype(level.dtype)
+    root = bracketed_root(_Gap(curve), low, high, (given, level))
+    return time_of(root), root < high - MARGIN, root > low + MARGIN
 
 
 class _Gap(eqx.Module):
-    """The curve less the level; where nothing crosses, something that does."""
+    """The curve less the level, and what keeps its slope from being zero."""
 
     curve: Curve = eqx.field(static=True)
 
     def __call__(self, log_snr: Array, args: tuple) -> Array:
-        given, level, found = args
-        return jnp.where(found, self.curve(log_snr, given) - level, log_snr)
+        given, level = args
+        # Where nothing crosses the slope vanishes, and no NaN may come of it.
+        least = 1e3 * float(jnp.finfo(level.dtype).tiny)
+        return self.curve(log_snr, given) - level + least * log_snr

@@ -49,7 +49,9 @@ class Thresholds(eqx.Module):
     epsilon: Float[Array, ""] = field((), "", "tolerance")
     weight_ratio: Float[Array, ""] = field((), "", "W = w_rest / w_targ")
     bound: Float[Array, ""] = field((), "probability", "the theorem's bound")
-    t_max: Float[Array, ""] = field((), "OU time", "end of the clock", nullable=True)
+    t_max: Float[Array, ""] = field(
+        (), "OU time", "end of the clock; NaN if it has none", nullable=True
+    )
 
     @property
     def answer(self) -> str:
@@ -97,7 +99,9 @@ class Window(eqx.Module):
     after: Crossing = field((), "OU time", "T_after")
     before: Crossing = field((), "OU time", "T_before")
     epsilon: Float[Array, ""] = field((), "", "tolerance")
-    t_max: Float[Array, ""] = field((), "OU time", "end of the clock", nullable=True)
+    t_max: Float[Array, ""] = field(
+        (), "OU time", "end of the clock; NaN if it has none", nullable=True
+    )
     reached: Bool[Array, ""] = field((), "", "whether TV(after, before) falls to eps")
 
     @property
@@ -175,7 +179,7 @@ def thresholds(
         epsilon=epsilon,
         weight_ratio=ratio,
         bound=theorem_bound(epsilon, ratio),
-        t_max=last,
+        t_max=jnp.where(jnp.isinf(last), jnp.nan, last),
         vacuous=_is_all(outer, law),
         method="pairs" if pairs else "quadrature",
     )
@@ -225,7 +229,7 @@ def window(
         after=opening,
         before=limited(end, holds, last),
         epsilon=epsilon,
-        t_max=last,
+        t_max=jnp.where(jnp.isinf(last), jnp.nan, last),
         reached=end.found,
         vacuous=_is_all(inner, law),
         method="pairs" if pairs else "quadrature",

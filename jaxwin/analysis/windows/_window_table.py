@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._numerics import as_float
-from jaxwin._typing import ScalarLike
+from jaxwin._typing import Index, ScalarLike
 from jaxwin.analysis.windows._component_pairs import ComponentPairs
 from jaxwin.analysis.windows._pair_geometry import PairGeometry
 from jaxwin.analysis.windows._theorem import told_apart, told_together, tolerance
@@ -183,7 +183,7 @@ def _fall(
     pick = lambda i: jnp.take_along_axis(values, i[None], axis=0)[0] - level
     left, right = (grid[index], pick(index)), (grid[index + 1], pick(index + 1))
 
-    def step(_: int, state: tuple) -> tuple:
+    def step(_: Index, state: tuple) -> tuple:
         (a, fa), (b, fb), _, moved = state
         gap = fa - fb
         c = a + (b - a) * jnp.clip(fa / jnp.where(gap == 0, 1, gap), 0, 1)
