@@ -3,13 +3,13 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from jaxwin.cli._audit import Audit
 from jaxwin.cli._common import Arg, command_line, unwritable
-from jaxwin.cli._source import Source
 from jaxwin.cli._terminal import tell
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Report(Source):
+class Report(Audit):
     """When do the classes of a data set separate, and when are samples copies?
 
     Without a file: the digits of scikit-learn (1,797 images of 8 x 8).
@@ -38,7 +38,7 @@ class Report(Source):
         blocks = target.with_name(f".{target.name}.blocks")
         data = self.data()
         options: dict[str, Any] = {"num_steps": self.steps}
-        options |= self.selection() | self.measuring()
+        options |= self.selection() | self.audited() | self.measuring()
         if self.plan:
             with self.stages() as stage:
                 cost = plan(data, stage=stage, **options)

@@ -36,13 +36,17 @@ class Source(Common):
 
     def data(self) -> "Data":
         """The digits, or what a file holds; `--x FILE` is understood too."""
+        return self.data_with(None)
+
+    def data_with(self, groups: str | None) -> "Data":
+        """The same with a column of groups among the labels."""
         from jaxwin.datasets import digits, load
 
         file, key = self.file, self.x
         if file is None and key is not None and os.path.exists(key):
             file, key = key, None
         if file is not None:
-            return load(file, key, self.labels)
+            return load(file, key, self.labels, groups)
         for name in ("x", "labels"):
             if getattr(self, name) is not None:
                 raise BadInput(

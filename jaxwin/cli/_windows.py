@@ -1,19 +1,17 @@
 import dataclasses
 import functools
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from jaxwin._checks import BadInput
+from jaxwin.cli._audit import Audit
 from jaxwin.cli._common import Arg
 from jaxwin.cli._entry import from_entry
 from jaxwin.cli._law import LawOrData
 
-if TYPE_CHECKING:
-    from jaxwin.datasets import Data
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Windows(LawOrData):
+class Windows(LawOrData, Audit):
     """In which window of noise is each class or group of classes decided?
 
     Of a mixture (--means 1,-1 --variances 1 --dimension 4096, or a JSON or npz file
@@ -33,12 +31,6 @@ class Windows(LawOrData):
     """Classes, by number, in which it is to end."""
     bandwidth: Annotated[float | None, Arg(metavar="H")] = None
     """Of the kernel on normalised data; 0 for the points alone, as in report."""
-    groups: Annotated[str | None, Arg(metavar="COLUMN")] = None
-    """Label column whose groups are compared for fairness; `classes` for the labels."""
-    members: Annotated[str | None, Arg(metavar="FILE")] = None
-    """Training points, for membership; with --candidates."""
-    candidates: Annotated[str | None, Arg(metavar="FILE")] = None
-    """Points of the same kind that were not trained on."""
 
     def run(self) -> None:
         """Study it and save the folder."""
@@ -50,9 +42,7 @@ class Windows(LawOrData):
             "initial": _json(self.initial, "initial"),
             "target": _json(self.target, "target"),
             "bandwidth": self.bandwidth,
-            "groups": True if self.groups == "classes" else self.groups,
-            "members": _points(self.members),
-            "candidates": _points(self.candidates),
+            **self.audited(),
         }
         study = functools.partial(windows_of, **given)
         if self.entry is None:
@@ -73,9 +63,3 @@ def _json(text: str | None, name: str) -> Any:
             f"`{name}` is {text!r}; it must be numbers of classes, as in 0,1 or "
             f"[[0,1],2]."
         ) from error
-
-
-def _points(file: str | None) -> "Data | None":
-    from jaxwin.datasets import load
-
-    return None if file is None else load(file, None, None)

@@ -9,13 +9,18 @@ from jaxwin.datasets._idx import idx_source, read_idx
 from jaxwin.datasets._kind import kind_of
 from jaxwin.datasets._openml import PREFIX, openml_source
 from jaxwin.datasets._parquet import read_parquet
-from jaxwin.datasets._quoting import quoted
+from jaxwin.datasets._quoting import listing, quoted
 from jaxwin.datasets._source import PathLike, Source
 from jaxwin.datasets._table import table_labels, table_source
 from jaxwin.datasets._text import read_text
 
 
-def load(file: PathLike, x: str | None = None, labels: str | None = None) -> Data:
+def load(
+    file: PathLike,
+    x: str | None = None,
+    labels: str | None = None,
+    groups: str | None = None,
+) -> Data:
     """Read points, and labels where there are some.
 
     The format is told by the content, not by the name. Pickles are never loaded.
@@ -43,6 +48,7 @@ def load(file: PathLike, x: str | None = None, labels: str | None = None) -> Dat
         labels: Array of the same `.npz` or column of the same table, several ("a,b"),
             or another file of one label a point, a table of several columns for
             several features; "none" for none.
+        groups: One more such array or column, whose labels are the last feature.
 
     Raises:
         BadInput: There is no such file or column, the format is unknown, the file is
@@ -50,11 +56,26 @@ def load(file: PathLike, x: str | None = None, labels: str | None = None) -> Dat
     """
     source = _source(file, x, labels)
     names = source.choose(labels)
+    if groups is not None:
+        names = _with_groups(source, names, groups)
     if isinstance(names, Path):
         points = source.points(source.default)
         return from_arrays(points, _labels(names, len(points)), source.name)
     points = source.points((*names, *source.default))
     return from_arrays(points, source.labels(names), source.name)
+
+
+def _with_groups(
+    source: Source, names: tuple[str, ...] | Path, groups: str
+) -> tuple[str, ...]:
+    """The columns of the labels and, unless it is one of them, that of the groups."""
+    if isinstance(names, Path) or groups not in source.columns:
+        raise BadInput(
+            f"`groups` is {quoted(groups)}; it must be a column beside columns of "
+            f"labels; the columns of {quoted(source.name)} are "
+            f"{listing(source.columns)}."
+        )
+    return names if groups in names else (*names, groups)
 
 
 def _source(file: PathLike, x: str | None, labels: str | None) -> Source:

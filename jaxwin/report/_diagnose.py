@@ -21,9 +21,12 @@ from jaxwin.analysis import (
 from jaxwin.datasets import Data, Normalized, from_arrays
 from jaxwin.io import field
 from jaxwin.report._advice import STEPS, Advice, advise
+from jaxwin.report._fairness import Fairness, fairness_of_data
 from jaxwin.report._feature_times import FeatureTimes, feature_times
 from jaxwin.report._measuring import Measuring, Stage
+from jaxwin.report._membership import Membership, check_both, membership_of
 from jaxwin.report._prepare import prepare
+from jaxwin.targets import likely_bandwidth
 
 
 class Diagnosis(eqx.Module):
@@ -39,6 +42,9 @@ class Diagnosis(eqx.Module):
     collapse: collapse.CollapseCurve
     late_start: late_start.LateStart | None
     advice: Advice
+    # Where groups, and members with candidates, were given.
+    fairness: Fairness | None
+    membership: Membership | None
     name: str = eqx.field(static=True)
     n: int = eqx.field(static=True)
     d: int = eqx.field(static=True)
@@ -96,6 +102,9 @@ def diagnose(
     pca: int | None = None,
     shape: Sequence[int] | None = None,
     num_steps: int = STEPS,
+    groups: str | None = None,
+    members: Data | None = None,
+    candidates: Data | None = None,
     seed: int = 0,
     quick: bool = False,
     num_replicas: int | None = None,
@@ -120,6 +129,9 @@ def diagnose(
             data projected to them: exact for what lies in that subspace.
         shape: (h, w) or (h, w, channels) of the images that the rows of a table are.
         num_steps: Evaluations of the advised time grid.
+        groups: Name of the label column whose groups are compared for fairness.
+        members: Training points of a kernel density that is attacked, for membership.
+        candidates: Points that it was not made from.
         seed: Of the selection and of the noise.
         quick: A fourth of the noised points: half the precision.
         num_replicas: Noised points, in place of the default.
@@ -142,6 +154,7 @@ def diagnose(
         resume=resume,
         stage=stage,
     )
+    check_both(members, candidates)
     if not isinstance(points, Data):
         points = from_arrays(points, labels)
     selection = classes, num_points, normalize, pca, shape
@@ -171,6 +184,14 @@ def diagnose(
             zip(normal.features, prepared.feature_labels, strict=True)
         )
     )
+    fair = told = None
+    if groups is not None:
+        h = likely_bandwidth(np.asarray(law.points), seed)
+        fair = fairness_of_data(prepared, groups, h, measuring)
+    if members is not None and candidates is not None:
+        told = membership_of(
+            members, candidates, normalize=normalize, measuring=measuring
+        )
     started = None
     if features and len(features[0].classes) > 1:
         first = law.with_labels(prepared.feature_labels[0])
@@ -195,6 +216,8 @@ def diagnose(
         features=features,
         collapse=collapsed,
         late_start=started,
+        fairness=fair,
+        membership=told,
         advice=advise(
             found.noise,
             eigenvalues,

@@ -17,7 +17,9 @@ from jaxwin.plots import (
 )
 from jaxwin.report._diagnose import Diagnosis
 from jaxwin.report._facts import agreement_name, key_times, separations
+from jaxwin.report._fairness import fairness_figures
 from jaxwin.report._feature_times import FeatureTimes
+from jaxwin.report._membership import membership_figures
 from jaxwin.report._pairs import pairs_of
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ def figures(diagnosis: Diagnosis) -> Figures:
     if d.collapse.movement is not None:
         found = d.collapse.movement, separations(d), d.order_n
         drawn["movement"] = movement(*found)
+    if d.fairness is not None:
+        drawn |= fairness_figures(d.fairness)
+    if d.membership is not None:
+        drawn |= membership_figures(d.membership)
     return drawn
 
 

@@ -17,10 +17,10 @@ from jaxwin.targets import Empirical, likely_bandwidth
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Noised draws a point, for a full run; points of each kind that are attacked.
-DRAWS, MOST_ATTACKED = 256, 1000
-# Noises of the curve.
-NUM_TIMES = 32
+# Noises of the curve. Points of each kind that are attacked, and noised draws a point,
+# at most; fewer where a full run would take more work, in products, than that.
+NUM_TIMES, MOST_ATTACKED, MOST_DRAWS, WORK = 32, 1000, 256, 1e13
+LEAST_ATTACKED, LEAST_DRAWS = 200, 8
 
 
 class Membership(eqx.Module):
@@ -29,6 +29,15 @@ class Membership(eqx.Module):
     attack: membership.Attack
     bandwidth: float = eqx.field(static=True)
     model_points: int = eqx.field(static=True)
+
+
+def check_both(members: Data | None, candidates: Data | None) -> None:
+    """Raise BadInput where one of the two is given without the other."""
+    if (members is None) != (candidates is None):
+        raise BadInput(
+            "`members` and `candidates` go together: the training set and points that "
+            "were not in it; give both or none."
+        )
 
 
 def membership_of(
@@ -46,7 +55,7 @@ def membership_of(
         candidates: Points of the same kind that were not trained on.
         normalize: Units of both, those of the members.
         bandwidth: Of the kernel; the likeliest of left-out members if None.
-        measuring: How: the fourth of `num_replicas` etc. are draws of the noise.
+        measuring: How; `quick` takes a fourth of the draws.
 
     Raises:
         BadInput: Points of another dimension, too few, or in both sets.
@@ -65,9 +74,12 @@ def membership_of(
     model = Observed(Empirical(points, bandwidth=h), Gaussian())
     (key,) = measuring.keys(1)
     options = measuring.options("membership", key)
-    options["num_replicas"] = max(options["num_replicas"] * DRAWS // measuring.full, 2)
+    # Distances have no errors that could be asked for beforehand.
+    del options["num_replicas"], options["until_stderr"]
+    attacked, draws = _size(*points.shape)
+    options["num_draws"] = max(draws * measuring.count // measuring.full, 2)
     draw = np.random.default_rng(measuring.seed)
-    some = lambda rows: rows[np.sort(draw.permutation(len(rows))[:MOST_ATTACKED])]
+    some = lambda rows: rows[np.sort(draw.permutation(len(rows))[:attacked])]
     found = membership.attack(
         model,
         some(points),
@@ -76,6 +88,13 @@ def membership_of(
         **options,
     )
     return Membership(found, float(h), len(points))
+
+
+def _size(num_points: int, dimension: int) -> tuple[int, int]:
+    """Points of each kind, and draws for each."""
+    turns = WORK / (2 * NUM_TIMES * num_points * dimension)
+    attacked = int(np.clip(turns / LEAST_DRAWS, LEAST_ATTACKED, MOST_ATTACKED))
+    return attacked, int(np.clip(turns / attacked, LEAST_DRAWS, MOST_DRAWS))
 
 
 def membership_summary(found: Membership) -> dict[str, Any]:

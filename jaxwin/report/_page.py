@@ -9,8 +9,10 @@ from jaxwin.report._collapse_section import collapse
 from jaxwin.report._data_section import data, examples
 from jaxwin.report._diagnose import Diagnosis
 from jaxwin.report._facts import facts
+from jaxwin.report._fairness_section import fairness
 from jaxwin.report._features_section import features
 from jaxwin.report._html import document, escape
+from jaxwin.report._membership_section import membership
 from jaxwin.report._method_section import clocks, method
 from jaxwin.report._order_section import order
 from jaxwin.report._separation_section import separation
@@ -43,6 +45,8 @@ def page(
         features(known, figures),
         collapse(known, figures),
         order(known, figures),
+        fairness(diagnosis.fairness, figures),
+        membership(diagnosis.membership, figures),
         advice(known, figures),
         clocks(known),
         method(known, command),

@@ -14,7 +14,9 @@ from jaxwin.report._diagnose import (
     pair_key,
     speciation_times,
 )
+from jaxwin.report._fairness import fairness_summary
 from jaxwin.report._feature_times import FeatureTimes
+from jaxwin.report._membership import membership_summary
 from jaxwin.report._schedules import schedule
 
 _COLLAPSE = ("t_half", "t_rest", "t_log2", "t_gauss")
@@ -47,7 +49,8 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
     the pair that separates last. `clocks`: the times on every clock. `advice`: late
     start, guidance interval and time grid with their rules, and on the clocks of
     samplers (`schedule.json` has the lists for diffusers). `replicas`, `method`: how
-    the curves were measured.
+    the curves were measured. `fairness` and `membership`: those of
+    `fairness_summary` and `membership_summary`, null where not asked for.
 
     A time is `{value, stderr, low, high, found}` in OU time, null where there is none.
     """
@@ -99,6 +102,10 @@ def summary(diagnosis: Diagnosis) -> dict[str, Any]:
             for clock, process in named_clocks().items()
         },
         "advice": _advice(d.advice),
+        "fairness": None if d.fairness is None else fairness_summary(d.fairness),
+        "membership": (
+            None if d.membership is None else membership_summary(d.membership)
+        ),
         "replicas": curve.count,
         "method": {
             "phi": None if d.agreement is None else d.agreement.method,

@@ -16,7 +16,7 @@ from jaxwin.datasets import Data
 from jaxwin.io import field
 from jaxwin.report._fairness import Fairness, fairness_of_data, fairness_of_law
 from jaxwin.report._measuring import Measuring
-from jaxwin.report._membership import Membership, membership_of
+from jaxwin.report._membership import Membership, check_both, membership_of
 from jaxwin.report._prepare import Prepared, prepare
 from jaxwin.report._study import Study
 from jaxwin.targets import (
@@ -92,7 +92,7 @@ def windows_of(
     initial: Sequence[int] | None = None,
     target: Sequence[int] | None = None,
     bandwidth: float | None = None,
-    groups: str | bool | None = None,
+    groups: str | None = None,
     members: Data | None = None,
     candidates: Data | None = None,
     classes: Any = None,
@@ -117,8 +117,8 @@ def windows_of(
             left out.
         bandwidth: Of the kernel, in units of the normalised data; 0 for the points
             themselves, as in `report`; the likeliest of left-out points if None.
-        groups: Label column of data whose groups are compared for fairness; True for
-            the classes themselves.
+        groups: Label column of data whose groups are compared for fairness; anything
+            of a mixture, whose classes are compared.
         members: A training set, for membership.
         candidates: Points that were not trained on.
         classes: Of data, as in `diagnose`; so are the next four.
@@ -134,11 +134,7 @@ def windows_of(
     from jaxwin.report._windows_study import windows_study
 
     options = Measuring(**measuring)
-    if (members is None) != (candidates is None):
-        raise BadInput(
-            "`members` and `candidates` go together: the training set and points that "
-            "were not in it; give both or none."
-        )
+    check_both(members, candidates)
     asked = Asked(epsilon, tree, initial, target)
     if isinstance(source, Data):
         selection = classes, num_points, normalize, pca, shape
@@ -174,7 +170,7 @@ class Asked(eqx.Module):
 def _of_law(
     source: AbstractLabelledTarget | AbstractObserved,
     name: str,
-    groups: str | bool | None,
+    groups: str | None,
     asked: Asked,
     measuring: Measuring,
 ) -> Windows:
@@ -260,7 +256,7 @@ def _observed(source: AbstractLabelledTarget | AbstractObserved) -> AbstractObse
 def _of_data(
     prepared: Prepared,
     bandwidth: float | None,
-    groups: str | bool | None,
+    groups: str | None,
     asked: Asked,
     measuring: Measuring,
 ) -> Windows:
@@ -305,8 +301,7 @@ def _of_data(
     )
     fair = None
     if groups:
-        column = features[0].name if groups is True else groups
-        fair = fairness_of_data(prepared, column, h, measuring)
+        fair = fairness_of_data(prepared, groups, h, measuring)
     return _assembled(
         windows.measured_tree(measure, chosen, asked.epsilon),
         windows.measured_windows(
