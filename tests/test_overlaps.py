@@ -39,12 +39,17 @@ def test_an_overlap_is_read_off_with_an_interval():
     found = overlaps(
         Observed(LAW, Gaussian()), NOISES, masks(LAW, SETS), num_replicas=4096
     )
-    crossing = found.crossing(0, 0.9)
+    crossing = found.together([0], 0.1)
     alpha, sigma = OrnsteinUhlenbeck().levels(crossing.time)
     there = 1 - float(total_variation(LAW, [0], [1], alpha, sigma))
     assert abs(there - 0.9) < 0.02
     assert float(crossing.low) < float(crossing.time) < float(crossing.high)
-    assert not bool(found.crossing(0, 1.5).found)
+    told = found.apart(0, 0.5)
+    alpha, sigma = OrnsteinUhlenbeck().levels(told.time)
+    assert abs(float(total_variation(LAW, [0], [1], alpha, sigma)) - 0.75) < 0.02
+    # The smaller overlap of two pairs decides, and it is that of the first.
+    assert float(found.together([0, 1], 0.1).time) == float(crossing.time)
+    assert float(found.together([1], 0.9).time) == NOISES[0]
 
 
 def test_overlaps_of_classes_are_those_of_their_law():

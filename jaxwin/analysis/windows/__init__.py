@@ -131,8 +131,8 @@ from jaxwin.analysis.windows._timeline import (
     EARLIER as EARLIER,
     NEVER as NEVER,
     OFF_BRANCH as OFF_BRANCH,
-    Timeline as Timeline,
     WITHIN as WITHIN,
+    Timeline as Timeline,
     decision_timeline as decision_timeline,
 )
 from jaxwin.analysis.windows._tree import (

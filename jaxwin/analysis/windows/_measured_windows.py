@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._typing import ScalarLike
-from jaxwin.analysis._crossing import Crossing, exact, not_reached
+from jaxwin.analysis._crossing import not_reached
 from jaxwin.analysis.windows._overlaps import Overlaps, Pair
 from jaxwin.analysis.windows._sets import Labels, nested
 from jaxwin.analysis.windows._theorem import tolerance
@@ -69,13 +69,14 @@ def _window(
     epsilon: float,
 ) -> Window:
     """From the overlaps of (after, before), (after, rest) and (before, rest)."""
-    end = _end(found, first, epsilon)
-    after = _told_until(found, first + 1, epsilon, bool(inner.all()))
+    end = found.together([first], epsilon)
+    never = not_reached(found.noise)
+    after = never if inner.all() else found.apart(first + 1, epsilon)
     before = end
     if not outer.all():
-        hold = _told_until(found, first + 2, epsilon, False)
+        hold = found.apart(first + 2, epsilon)
         if not (bool(hold.found) and bool(end.time <= hold.time)):
-            before = not_reached(found.noise)
+            before = never
     number = lambda value: jnp.asarray(value, float)
     return Window(
         after=after,
@@ -86,20 +87,3 @@ def _window(
         vacuous=bool(inner.all()),
         method=METHOD,
     )
-
-
-def _end(found: Overlaps, pair: int, epsilon: float) -> Crossing:
-    """Where TV falls to epsilon: zero where it never is above it."""
-    if np.all(found.mean[pair] >= 1 - epsilon):
-        return exact(0.0)
-    return found.crossing(pair, 1 - epsilon)
-
-
-def _told_until(found: Overlaps, pair: int, epsilon: float, is_all: bool) -> Crossing:
-    """Up to where TV >= 1 - epsilon^2; the end of the range if it is all along."""
-    if is_all:
-        return not_reached(found.noise)
-    if np.all(found.mean[pair] <= epsilon**2):
-        return exact(float(found.noise[-1]))
-    return found.crossing(pair, epsilon**2)
-

@@ -13,8 +13,6 @@ from jaxwin._typing import ScalarLike
 from jaxwin.analysis._crossing import (
     Crossing,
     exact,
-    not_reached,
-    read_off,
     stack,
     unstack,
 )
@@ -165,8 +163,8 @@ def measured_tree(
     ends = []
     for node in range(tree.num_nodes):
         here = [k for k, (i, j) in enumerate(inside) if tree.groups[node, [i, j]].all()]
-        ends.append(_measured_end(found, here, given))
-    starts = [_measured_start(found, len(inside) + k, given) for k in range(len(apart))]
+        ends.append(found.together(here, given) if here else exact(0.0))
+    starts = [found.apart(len(inside) + k, given) for k in range(len(apart))]
     starts.append(exact(0.0, False))
     last, method = jnp.asarray(found.noise[-1]), "overlaps by exact soft labels"
     return _assembled(tree, given, stack(ends), stack(starts), last, method)
@@ -242,30 +240,3 @@ def _amounts(
     inner = np.arange(tree.root)
     grows = amount[tree.parent[inner]] > amount[inner]
     return amount if np.all(low <= high) and np.all(grows) else none
-
-
-def _measured_end(found: Overlaps, pairs: list[int], epsilon: float) -> Crossing:
-    """From where on every pair overlaps by 1 - eps; zero where all do all along."""
-    if not pairs:
-        return exact(0.0)
-    least = lambda curves: curves[..., pairs, :].min(axis=-2)
-    if np.all(least(found.mean) >= 1 - epsilon):
-        return exact(0.0)
-    return read_off(
-        found.coordinate,
-        found.mean,
-        found.blocks,
-        found.counts,
-        1 - epsilon,
-        found.clock,
-        statistic=least,
-    )
-
-
-def _measured_start(found: Overlaps, pair: int, epsilon: float) -> Crossing:
-    """Up to where a node overlaps with the rest by eps^2 at most."""
-    if np.all(found.mean[pair] <= epsilon**2):
-        return exact(float(found.noise[-1]))
-    if np.all(found.mean[pair] > epsilon**2):
-        return not_reached(found.noise)
-    return found.crossing(pair, epsilon**2)

@@ -12,7 +12,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxwin._checks import check_curve
 from jaxwin._typing import Key
-from jaxwin.analysis._crossing import Crossing, read_off
+from jaxwin.analysis._crossing import Crossing, exact, read_off
 from jaxwin.analysis._sweep import Sweep
 from jaxwin.channels import AbstractObserved
 from jaxwin.execution import run
@@ -35,15 +35,37 @@ class Overlaps(NamedTuple):
     counts: Real[np.ndarray, " b"]
     clock: Callable[[Array], ArrayLike]
 
-    def crossing(self, pair: int, level: float) -> Crossing:
-        """Where the overlap of a pair of sets crosses a level, with its interval."""
+    def together(self, pairs: Sequence[int], epsilon: float) -> Crossing:
+        """From where on every one of these pairs has TV <= epsilon, with its interval.
+
+        The first noise where it holds there already; not found where it never does. The
+        smallest overlap is taken in every resample.
+        """
+        least = lambda curves: curves[..., list(pairs), :].min(axis=-2)
+        if least(self.mean)[0] >= 1 - epsilon:
+            return exact(jnp.asarray(float(self.noise[0])))
+        return self._read_off(1 - epsilon, least)
+
+    def apart(self, pair: int, epsilon: float) -> Crossing:
+        """Up to where a pair has TV >= 1 - epsilon^2, with its interval.
+
+        The last noise where it holds there still; not found where it never does.
+        """
+        if self.mean[pair, -1] <= epsilon**2:
+            return exact(jnp.asarray(float(self.noise[-1])))
+        return self._read_off(epsilon**2, lambda curves: curves[..., pair, :])
+
+    def _read_off(
+        self, level: float, statistic: Callable[[np.ndarray], np.ndarray]
+    ) -> Crossing:
         return read_off(
             self.coordinate,
-            self.mean[pair],
-            self.blocks[:, pair],
+            self.mean,
+            self.blocks,
             self.counts,
             level,
             self.clock,
+            statistic=statistic,
         )
 
 

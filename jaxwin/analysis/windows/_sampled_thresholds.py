@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from jaxwin.analysis._crossing import Crossing, exact, not_reached
-from jaxwin.analysis.windows._overlaps import Overlaps, overlaps
+from jaxwin.analysis._crossing import not_reached
+from jaxwin.analysis.windows._overlaps import overlaps
 from jaxwin.analysis.windows._sets import Labels, nested, rest_odds
 from jaxwin.analysis.windows._theorem import theorem_bound, tolerance
 from jaxwin.analysis.windows._thresholds import Thresholds
@@ -53,30 +53,15 @@ def sampled_thresholds(
     vacuous = bool(np.all(outer | (np.asarray(log_prior) == -np.inf)))
     pairs = [(inner, outer)] if vacuous else [(inner, outer), (outer, ~outer)]
     found = overlaps(observed, noises, pairs, **options)
-    start = not_reached(found.noise)
-    if not vacuous:
-        start = _start(found, 1, float(given) ** 2)
+    never = not_reached(found.noise)
+    start = never if vacuous else found.apart(1, float(given))
     return Thresholds(
         method="sampled",
         vacuous=vacuous,
-        end=_end(found, 0, 1 - float(given)),
+        end=found.together([0], float(given)),
         start=start,
         epsilon=given,
         weight_ratio=ratio,
         bound=theorem_bound(given, ratio),
         t_max=jnp.asarray(found.noise[-1]),
     )
-
-
-def _end(found: Overlaps, pair: int, level: float) -> Crossing:
-    """From where on the overlap is at least the level."""
-    if found.mean[pair, 0] >= level:
-        return exact(jnp.asarray(found.noise[0]))
-    return found.crossing(pair, level)
-
-
-def _start(found: Overlaps, pair: int, level: float) -> Crossing:
-    """Up to where the overlap is at most the level."""
-    if found.mean[pair, -1] <= level:
-        return exact(jnp.asarray(found.noise[-1]))
-    return found.crossing(pair, level)
