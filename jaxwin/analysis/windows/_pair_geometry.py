@@ -3,10 +3,10 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.scipy.special as jsp
+import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._numerics import channel_variance
+from jaxwin._numerics import channel_variance, erf
 from jaxwin.targets import GaussianMixture
 from jaxwin.targets._covariance import Diagonal, Full, Isotropic, LowRank
 
@@ -16,9 +16,10 @@ class PairGeometry(eqx.Module):
 
     (C_i + C_j) / 2 = alpha^2 S_ij + sigma^2 I with S_ij = (Sigma_i + Sigma_j) / 2, so
     that one decomposition of S_ij serves every level: `axes` are its eigenvalues,
-    `along` the squared coordinates of m_i - m_j, `count` how often an axis occurs. A
-    level then costs O(K^2 m), m = 1 (isotropic), d (diagonal, full) or 2 r + 1 (low
-    rank). `shared`: all components have one covariance by construction.
+    `along` the squared coordinates of m_i - m_j, `own_axes` the eigenvalues of Sigma_i.
+    All axes but the last occur once, the last as often as `size` = d needs. A level
+    then costs O(K^2 m), m = 1 (isotropic), d (diagonal, full) or 2 r + 1 (low rank).
+    `shared`: all components have one covariance by construction.
 
     Meant for sweeps over many laws and levels; `pair_table` is differentiable where
     decompositions are not (coinciding eigenvalues).
@@ -26,9 +27,8 @@ class PairGeometry(eqx.Module):
 
     axes: Float[Array, "k k m"]
     along: Float[Array, "k k m"]
-    count: Float[Array, " m"]
     own_axes: Float[Array, "k q"]
-    own_count: Float[Array, " q"]
+    size: int = eqx.field(static=True)
     shared: bool = eqx.field(static=True)
 
     def distance_sq(self, alpha: Array, sigma: Array) -> Float[Array, "k k"]:
@@ -45,14 +45,14 @@ class PairGeometry(eqx.Module):
         if self.shared:
             return -shift
         alpha2, noise = _levels(alpha, sigma)
-        count = self.count[None, None]
-        middle = jnp.sum(count * jnp.log(alpha2 * self.axes + noise), axis=2)
+        middle = alpha2 * self.axes + noise
         own = alpha2 * self.own_axes[:, None] + noise
         other = alpha2 * self.own_axes[None] + noise
-        often = self.own_count[None, None]
-        each = jnp.sum(often * (jnp.log(own) + jnp.log(other)), axis=2)
+        # Relative to the last axis of each, of which there may be many.
+        last = own[..., -1] / middle[..., -1] * (other[..., -1] / middle[..., -1])
+        each = _log_volume(own) + _log_volume(other) + self.size * jnp.log(last)
         # Rounding must not make two equal components more than equal.
-        return jnp.minimum(0.25 * each - 0.5 * middle, 0) - shift
+        return jnp.minimum(0.25 * each - 0.5 * _log_volume(middle), 0) - shift
 
     def variation_bounds(
         self, alpha: Array, sigma: Array
@@ -62,10 +62,10 @@ class PairGeometry(eqx.Module):
         Equal to each other, and exact, where all covariances are one.
         """
         if self.shared:
-            exact = jsp.erf(jnp.sqrt(self.distance_sq(alpha, sigma) / 8))
+            exact = erf(jnp.sqrt(self.distance_sq(alpha, sigma) / 8))
             return exact, exact
-        log = self.log_overlap(alpha, sigma)
-        return -jnp.expm1(log), jnp.sqrt(-jnp.expm1(2 * log))
+        unlike = -jnp.expm1(self.log_overlap(alpha, sigma))
+        return unlike, jnp.sqrt(unlike * (2 - unlike))
 
 
 def pair_geometry(law: GaussianMixture) -> PairGeometry:
@@ -76,26 +76,35 @@ def pair_geometry(law: GaussianMixture) -> PairGeometry:
     covariance, means = law.covariance, law.means
     near = means - means.mean(axis=0)[None]
     apart = near[:, None] - near[None]
-    own_axes, own_count = covariance.spectrum()
+    own_axes, _ = covariance.spectrum()
     shared = isinstance(covariance, Isotropic) and covariance.variances.size == 1
     if isinstance(covariance, Isotropic):
         along = jnp.sum(apart**2, axis=2, keepdims=True)
         axes = _middles(own_axes)
-        count = own_count[0]
     elif isinstance(covariance, Diagonal):
         along, axes = apart**2, _middles(own_axes)
-        count = own_count[0]
     elif isinstance(covariance, LowRank):
-        axes, along, count = _low_rank(covariance, apart)
+        axes, along = _low_rank(covariance, apart)
     else:
         assert isinstance(covariance, Full)
-        axes, along, count = _full(covariance, apart)
-    return PairGeometry(axes, along, count, own_axes, own_count[0], shared)
+        axes, along = _full(covariance, apart)
+    return PairGeometry(axes, along, own_axes, means.shape[1], shared)
+
+
+def _log_volume(noised: Float[Array, "*p m"]) -> Float[Array, " *p"]:
+    """Sum of the logs of axes over the last one, two to a logarithm."""
+    most = float(jnp.finfo(noised.dtype).max) ** 0.48
+    ratios = jnp.minimum(noised[..., :-1] / noised[..., -1:], most)
+    half = ratios.shape[-1] // 2
+    pairs = ratios[..., :half] * ratios[..., half : 2 * half]
+    return jnp.sum(jnp.log(pairs), axis=-1) + jnp.sum(
+        jnp.log(ratios[..., 2 * half :]), axis=-1
+    )
 
 
 def _levels(alpha: Array, sigma: Array) -> tuple[Array, Array]:
     spread = lambda level: level if level.ndim == 0 else level[..., None]
-    return spread(alpha**2), spread(channel_variance(sigma))
+    return spread(alpha**2), spread(jnp.vectorize(channel_variance)(sigma))
 
 
 def _middles(values: Float[Array, "k m"]) -> Float[Array, "k k m"]:
@@ -104,57 +113,44 @@ def _middles(values: Float[Array, "k m"]) -> Float[Array, "k k m"]:
 
 def _low_rank(
     covariance: LowRank, apart: Float[Array, "k k d"]
-) -> tuple[Array, Array, Array]:
-    """S_ij = f I + W diag(a) W^T, W = [U_i, U_j]: eigenvalues in the span of W.
+) -> tuple[Array, Array]:
+    """S_ij = f I + W W^T, W = [B_i, B_j], B = U sqrt((spikes - floor) / 2).
 
-    Those of R^T diag R for W^T W = V diag(g) V^T: with W = Q diag(sqrt g) V^T the form
-    is Q (diag(sqrt g) V^T diag(a) V diag(sqrt g)) Q^T. Directions that both share
-    (g = 0) leave an axis of the floor without any coordinate.
+    With W^T W = V diag(g) V^T the axes are f + g and f, and the coordinates in the
+    directions W V diag(1 / sqrt g). Directions that both share leave g = 0: an axis of
+    the floor without any coordinate. W^T W is decomposed once a pair, i < j.
     """
     product = lambda form, *arrays: jnp.einsum(form, *arrays, precision="highest")
-    basis, floor = covariance.basis, covariance.floor
-    count, size, rank = basis.shape
-    raised = (covariance.spikes - floor[:, None]) / 2
-    cross = product("kdr,lds->klrs", basis, basis)
+    floor = covariance.floor
+    count, _, rank = covariance.basis.shape
+    raised = jnp.clip((covariance.spikes - floor[:, None]) / 2, 0)
+    basis = covariance.basis * jnp.sqrt(raised)[:, None]
+    gram = product("kdr,lds->klrs", basis, basis)
     inside = product("kld,kdr->klr", apart, basis)
-    inside = jnp.concatenate([inside, -jnp.swapaxes(inside, 0, 1)], axis=2)
-    values = jnp.concatenate(
-        [
-            jnp.broadcast_to(raised[:, None], (count, count, rank)),
-            jnp.broadcast_to(raised[None], (count, count, rank)),
-        ],
-        axis=2,
-    )
-    same = jnp.broadcast_to(jnp.eye(rank, dtype=basis.dtype), cross.shape)
-    gram = jnp.concatenate(
-        [
-            jnp.concatenate([same, cross], axis=3),
-            jnp.concatenate([jnp.swapaxes(cross, 2, 3), same], axis=3),
-        ],
-        axis=2,
-    )
-    squares, turn = jnp.linalg.eigh(gram)
-    # Inner products of unit vectors: less than rounding is no direction.
-    some = squares > 64 * jnp.finfo(basis.dtype).eps
-    root = jnp.where(some, jnp.sqrt(jnp.where(some, squares, 1)), 0)
-    half = turn * root[..., None, :]
-    form = product("klmr,klm,klms->klrs", half, values, half)
-    added, axes = jnp.linalg.eigh(form)
-    # Coordinates Q^T u = diag(1 / sqrt g) V^T W^T u.
-    within = product("klmr,klm->klr", turn, inside)
-    within = jnp.where(some, within / jnp.where(some, root, 1), 0)
-    coordinates = product("klrs,klr->kls", axes, within)
-    middle = (floor[:, None] + floor[None]) / 2
-    length = jnp.sum(apart**2, axis=2) - jnp.sum(coordinates**2, axis=2)
-    along = jnp.concatenate([coordinates**2, jnp.clip(length, 0)[..., None]], axis=2)
-    axes = jnp.concatenate([middle[..., None] + added, middle[..., None]], axis=2)
-    often = jnp.append(
-        jnp.ones(2 * rank, basis.dtype), jnp.asarray(size - 2 * rank, basis.dtype)
-    )
-    return axes, along, often
+    i, j = np.triu_indices(count, 1)
+    upper = jnp.concatenate([gram[i, i], gram[i, j]], axis=2)
+    lower = jnp.concatenate([gram[j, i], gram[j, j]], axis=2)
+    squares, turn = jnp.linalg.eigh(jnp.concatenate([upper, lower], axis=1))
+    squares = jnp.clip(squares, 0)
+    within = jnp.concatenate([inside[i, j], -inside[j, i]], axis=1)
+    within = product("pmr,pm->pr", turn, within)
+    # Less than the rounding of the largest is no direction.
+    some = squares > 64 * jnp.finfo(basis.dtype).eps * squares[:, -1:]
+    along = jnp.where(some, within**2 / jnp.where(some, squares, 1), 0)
+    alone = jnp.concatenate([2 * raised, jnp.zeros_like(raised)], axis=1)
+    pair = np.zeros((count, count), int)
+    pair[i, j] = pair[j, i] = np.arange(i.size)
+    pair[np.diag_indices(count)] = i.size + np.arange(count)
+    added = jnp.concatenate([squares, alone])[pair]
+    along = jnp.concatenate([along, jnp.zeros_like(alone)])[pair]
+    middle = _middles(floor[:, None])
+    length = jnp.sum(apart**2, axis=2) - jnp.sum(along, axis=2)
+    along = jnp.concatenate([along, jnp.clip(length, 0)[..., None]], axis=2)
+    axes = jnp.concatenate([middle + added, middle], axis=2)
+    return axes, along
 
 
-def _full(covariance: Full, apart: Float[Array, "k k d"]) -> tuple[Array, Array, Array]:
+def _full(covariance: Full, apart: Float[Array, "k k d"]) -> tuple[Array, Array]:
     product = lambda form, *arrays: jnp.einsum(form, *arrays, precision="highest")
     scaled = covariance.basis * covariance.eigenvalues[:, None, :]
     matrices = product("kir,kjr->kij", scaled, covariance.basis)
@@ -164,5 +160,4 @@ def _full(covariance: Full, apart: Float[Array, "k k d"]) -> tuple[Array, Array,
         values, turn = jnp.linalg.eigh((matrix[None] + matrices) / 2)
         return jnp.clip(values, 0), product("kdr,kd->kr", turn, shifts) ** 2
 
-    axes, along = jax.lax.map(row, (matrices, apart))
-    return axes, along, jnp.ones_like(axes[0, 0])
+    return jax.lax.map(row, (matrices, apart))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import BadInput, check, fraction, positive
 from jaxwin._numerics import as_float
-from jaxwin._typing import AnyArray, ScalarLike, TimesLike
+from jaxwin._typing import AnyArray, ScalarLike
 from jaxwin.analysis.speciation._agreement import disagreement
 from jaxwin.targets import GaussianMixture
 
@@ -46,7 +46,7 @@ class SparseDictionary(eqx.Module):
     def independent(
         cls,
         coefficients: AnyArray,
-        probabilities: TimesLike = 0.5,
+        probabilities: AnyArray = 0.5,
         atoms: AnyArray | None = None,
     ) -> "SparseDictionary":
         """Atoms that are in the support independently of each other.
@@ -61,11 +61,11 @@ class SparseDictionary(eqx.Module):
             ValueError: A coefficient or a probability out of range.
         """
         coefficients, atoms = _checked(coefficients, atoms)
-        check(probabilities, fraction, "probabilities", "in (0, 1): leave it out")
         each = as_float(probabilities).astype(coefficients.dtype)
+        check(each, fraction, "probabilities", "in (0, 1); leave out such an atom")
         each = jnp.broadcast_to(each, coefficients.shape)
         count = coefficients.size
-        _check_count(2.0**count)
+        _check_count(2**count)
         # Binary numbers, the first atom slowest: as a Kronecker product counts.
         supports = np.array(list(itertools.product([False, True], repeat=count)))
         inside = jnp.where(supports, jnp.log(each)[None], jnp.log1p(-each)[None])
@@ -182,7 +182,7 @@ def _checked(
     return coefficients, atoms
 
 
-def _check_count(count: float) -> None:
+def _check_count(count: int) -> None:
     if count > MOST_SUPPORTS:
         raise BadInput(
             f"`coefficients` make more than {MOST_SUPPORTS} supports; take fewer atoms."

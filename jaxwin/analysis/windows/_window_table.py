@@ -5,7 +5,6 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._numerics import as_float
@@ -20,6 +19,8 @@ from jaxwin.targets import GaussianMixture
 LEVEL, PAIRS = "noise", ("component", "other_component")
 # Steps of the root finder within a step of the grid.
 STEPS = 10
+# Parabolas in search of the lowest U.
+PARABOLAS = 8
 
 Curve = Callable[[Array], Array]
 
@@ -40,7 +41,7 @@ class WindowTable(eqx.Module):
     earlier. before: from here on TV(p_i, p) <= eps by the average of TV_ij: T_before or
     later. With classes: intra and leak as of `certificate(closed=True)` from one
     component (initial) to its class (target), upper their sum U, best_time where it is
-    smallest (interior minima from a parabola through three levels) and best_upper.
+    smallest and best_upper; at an end of the grid where it is smallest there.
     """
 
     time: Float[Array, " t"] = field((LEVEL,), "OU time")
@@ -116,9 +117,12 @@ def sweep_windows(
 
     after, after_found = _start(from_rest, grid, told, 1 - epsilon**2)
     before, before_found = _end(from_all, grid, unlike, epsilon)
-    place = jax.vmap(_lowest, in_axes=(None, 1))(grid, intra + leak)
-    at_best = jax.vmap(lambda p: sum(pairs.certificate(*pairs.bounds(*levels(p))[1:])))
-    best_upper = jnp.diagonal(at_best(place))
+
+    def own_upper(place: Float[Array, " k"]) -> Float[Array, " k"]:
+        at = lambda one: sum(pairs.certificate(*pairs.bounds(*levels(one))[1:]))
+        return jnp.diagonal(jax.vmap(at)(place))
+
+    place, best_upper = _lowest(own_upper, grid, intra + leak)
     return WindowTable(
         time=time_of(grid),
         variation_lower=lower,
@@ -201,15 +205,41 @@ def _fall(
     return time_of(place), above[0], ~above[-1]
 
 
-def _lowest(grid: Float[Array, " t"], values: Float[Array, " t"]) -> Float[Array, ""]:
-    """Where a curve is lowest: the bottom of the parabola through three places."""
-    best = values.size - 1 - jnp.argmin(values[::-1])
-    inside = (best > 0) & (best < values.size - 1)
-    middle = jnp.clip(best, 1, values.size - 2)
-    x, y = grid[middle + np.arange(-1, 2)], values[middle + np.arange(-1, 2)]
-    left, right = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
-    bend = (right - left) / (x[2] - x[0])
+def _lowest(
+    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "t k"]
+) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
+    """Where curves are lowest, and how low: by successive parabolas from the grid."""
+    # Of equal values the noisier one.
+    best = values.shape[0] - 1 - jnp.argmin(values[::-1], axis=0)
+    inside = (best > 0) & (best < values.shape[0] - 1)
+    three = jnp.clip(best, 1, values.shape[0] - 2)[None] + jnp.arange(-1, 2)[:, None]
+    x, y = grid[three], jnp.take_along_axis(values, three, axis=0)
+
+    def step(_: Index, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, y = state
+        c = _bottom(x, y)
+        fc = curve(c)
+        lower, right = fc < y[1], c < x[1]  # falling log-SNRs
+        # Three neighbours, the lowest in the middle.
+        middle = lambda a, b: jnp.where(lower, b, a[1])
+        left = lambda a, b: jnp.where(
+            right, jnp.where(lower, a[1], a[0]), jnp.where(lower, a[0], b)
+        )
+        after = lambda a, b: jnp.where(
+            right, jnp.where(lower, a[2], b), jnp.where(lower, a[1], a[2])
+        )
+        move = lambda a, b: jnp.stack([left(a, b), middle(a, b), after(a, b)])
+        return move(x, c), move(y, fc)
+
+    x, y = jax.lax.fori_loop(0, PARABOLAS, step, (x, y))
+    ends = grid[best], jnp.take_along_axis(values, best[None], axis=0)[0]
+    return jnp.where(inside, x[1], ends[0]), jnp.where(inside, y[1], ends[1])
+
+
+def _bottom(x: Float[Array, "3 k"], y: Float[Array, "3 k"]) -> Float[Array, " k"]:
+    """Bottom of the parabola through three places, within them."""
+    gap = lambda a: jnp.where(a == 0, 1, a)
+    left, right = (y[1] - y[0]) / gap(x[1] - x[0]), (y[2] - y[1]) / gap(x[2] - x[1])
+    bend = (right - left) / gap(x[2] - x[0])
     bottom = 0.5 * (x[0] + x[1] - left / jnp.where(bend > 0, bend, 1))
-    # Falling log-SNRs: x[2] is the lowest of them.
-    bottom = jnp.clip(bottom, x[2], x[0])
-    return jnp.where(inside & (bend > 0), bottom, grid[best])
+    return jnp.where(bend > 0, jnp.clip(bottom, x[2], x[0]), x[1])
