@@ -1,13 +1,13 @@
 """Destinations of the probability flow on a line, exactly."""
 
+from collections.abc import Callable
+
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import is_concrete
-from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.fairness._partition import Partition
 from jaxwin.analysis.windows._flow import flow_matrix
 from jaxwin.channels import Gaussian, Observed
@@ -38,25 +38,18 @@ class FlowLine(eqx.Module):
         self, groups: Partition, noises: Float[np.ndarray, " t"]
     ) -> Float[np.ndarray, "t h h"]:
         """Destinations of groups at every noise."""
-        found = _tables(self, jnp.asarray(groups.masks), jnp.asarray(noises))
-        return np.asarray(found, np.float64)
+        masks = jnp.asarray(groups.masks)
+        found = [_one(self, masks, noise) for noise in jnp.asarray(noises)]
+        return np.asarray(jnp.stack(found), np.float64)
 
-    def root(
-        self,
-        groups: Partition,
-        pick: Float[np.ndarray, "h h"],
-        level: float,
-        low: float,
-        high: float,
-        null: bool,
-    ) -> Float[Array, ""]:
-        """The noise between two ends at which sum_gh pick_gh A_gh(T) is at a level."""
+    def curve(
+        self, groups: Partition, pick: Float[np.ndarray, "h h"], null: bool
+    ) -> Callable[[float], float]:
+        """sum_gh pick_gh A_gh as a function of the noise, any number of times."""
         del null  # exact Bayes has no flow
-        first, last = jnp.asarray(low, float), jnp.asarray(high, float)
-        args = self, jnp.asarray(groups.masks), jnp.asarray(pick), jnp.asarray(level)
-        ahead = _compiled(last, (*args, jnp.ones(())))
-        sign = jnp.where(ahead > 0, 1.0, -1.0)
-        return bracketed_root(_residual, first, last, (*args, sign))
+        masks = jnp.asarray(groups.masks)
+        at = lambda noise: _one(self, masks, jnp.asarray(noise))
+        return lambda noise: float(np.sum(pick * np.asarray(at(noise), np.float64)))
 
 
 def flow_on_a_line(data: Observed, model: Observed) -> FlowLine | None:
@@ -87,13 +80,5 @@ def _same_components(law: GaussianMixture, other: GaussianMixture) -> bool:
 
 
 @eqx.filter_jit
-def _tables(line: FlowLine, masks: Array, noises: Array) -> Array:
-    return jax.lax.map(lambda noise: line.table(masks, noise), noises)
-
-
-def _residual(noise: Array, args: tuple) -> Float[Array, ""]:
-    line, masks, pick, level, sign = args
-    return sign * (jnp.sum(pick * line.table(masks, noise)) - level)
-
-
-_compiled = eqx.filter_jit(_residual)
+def _one(line: FlowLine, masks: Array, noise: Array) -> Array:
+    return line.table(masks, noise)

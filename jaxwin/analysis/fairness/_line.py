@@ -1,5 +1,7 @@
 """Two mixtures seen on one line: averages over one of what the other says."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import is_concrete
-from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.fairness._partition import Partition
 from jaxwin.analysis.windows._directions import Directions, directions
 from jaxwin.analysis.windows._expectation import expectation
@@ -56,49 +57,36 @@ class LinePair(eqx.Module):
 
         The error is that of the rule on the weights of the groups, which are known.
         """
-        *found, errors = _tables(self, masks, noises)
-        model, null = (np.asarray(table, np.float64) for table in found)
+        # One by one: roots between the noises then need no program of their own.
+        found = [_one(self, masks, noise) for noise in noises]
+        model, null, errors = (
+            np.asarray(jnp.stack(parts), np.float64)
+            for parts in zip(*found, strict=True)
+        )
         return (model, null), max(float(np.max(errors)), LEAST)
 
-    def root(
-        self,
-        groups: Partition,
-        pick: Float[np.ndarray, "h h"],
-        level: float,
-        low: float,
-        high: float,
-        null: bool,
-    ) -> Float[Array, ""]:
-        """The noise between two ends at which sum_gh pick_gh A_gh(T) is at a level.
+    def curve(
+        self, groups: Partition, pick: Float[np.ndarray, "h h"], null: bool
+    ) -> Callable[[float], float]:
+        """sum_gh pick_gh A_gh as a function of the noise, any number of times.
 
         A is that of the model, or of exact Bayes where `null`.
         """
         own = np.diag(pick)
         slopes = (pick - own[:, None]) / groups.weight[:, None]
         rise = np.where(np.eye(own.size, dtype=bool), 0.0, slopes)
-        first, last = jnp.asarray(low, float), jnp.asarray(high, float)
-        which = jnp.asarray([not null, null], float)
-        args = self, jnp.asarray(groups.masks), jnp.asarray(rise), which
-        offset = jnp.asarray(own.sum() - level)
-        # Arrays throughout: other groups and levels are the same program.
-        ahead = _compiled(last, (*args, offset, jnp.ones(())))
-        sign = jnp.where(ahead > 0, 1.0, -1.0)
-        return bracketed_root(_residual, first, last, (*args, offset, sign))
+        masks = jnp.asarray(groups.masks)
 
+        def at(noise: float) -> float:
+            table = _one(self, masks, jnp.asarray(noise))[int(null)]
+            return float(own.sum() + np.sum(rise * np.asarray(table, np.float64)))
 
-def _residual(noise: Array, args: tuple) -> Float[Array, ""]:
-    pair, masks, rise, which, offset, sign = args
-    model, null, _ = pair.joint(masks, noise)
-    table = which[0] * model + which[1] * null
-    return sign * (offset + jnp.sum(rise * table))
-
-
-_compiled = eqx.filter_jit(_residual)
+        return at
 
 
 @eqx.filter_jit
-def _tables(pair: LinePair, masks: Array, noises: Array) -> tuple[Array, ...]:
-    return jax.lax.map(lambda noise: pair.joint(masks, noise), noises)
+def _one(pair: LinePair, masks: Array, noise: Array) -> tuple[Array, ...]:
+    return pair.joint(masks, noise)
 
 
 def on_a_line(

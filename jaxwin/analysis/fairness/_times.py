@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 import scipy.stats
 from jaxtyping import Float
 
@@ -47,7 +48,10 @@ class Reader(NamedTuple):
         if not changes.size:
             return not_reached(self.noises)
         low, high = (float(t) for t in self.noises[changes[-1] :][:2])
-        return exact(self.line.root(self.groups, pick, level, low, high, self.null))
+        value = self.line.curve(self.groups, pick, self.null)
+        apart = lambda noise: value(noise) - level
+        root = scipy.optimize.brentq(apart, low, high, xtol=1e-13)
+        return exact(jnp.asarray(root))
 
     def gap(
         self,
