@@ -22,7 +22,8 @@ from jaxwin.report._speciation import (
 from jaxwin.report._study import Study as Study
 from jaxwin.report._summary import summary as summary
 from jaxwin.report._table import terminal_table as terminal_table
-from jaxwin.report._windows import Windows as Windows, windows_of as windows_of
+from jaxwin.report._windows import windows_of as windows_of
+from jaxwin.report._windows_result import Windows as Windows
 from jaxwin.report._write import (
     figures as figures,
     write as write,

@@ -26,7 +26,7 @@ from jaxwin.report._membership import (
 )
 from jaxwin.report._study import Study
 from jaxwin.report._table import times_table
-from jaxwin.report._windows import Windows
+from jaxwin.report._windows_result import Windows
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -101,6 +101,8 @@ def _rows(found: Windows) -> list[tuple[str, Crossing]]:
                 (f"{name}: T_after", after[node]),
                 (f"{name}: T_before", before[node]),
             ]
+    if found.rate is not None:
+        rows.append(("class told fastest", found.rate.peak.time))
     return rows
 
 
@@ -114,7 +116,8 @@ def _summary(found: Windows) -> dict[str, Any]:
     width / middle; `largest_inside`, the largest separation of class means in the
     parent, `smallest_outside`, that from the group to the rest. tree: answer of the
     whole tree. certificate: smallest U(T) of the U-turn, where, and the lower bound
-    there. phi: clones in one class. timeline: decision times, quantiles of each node.
+    there. timeline: decision times, quantiles of each node. class_rate: where the
+    information about the class is taken fastest, and at which rate in nats.
     """
     entries = []
     names, tree = node_names(found), found.tree.tree
@@ -169,6 +172,7 @@ def _summary(found: Windows) -> dict[str, Any]:
             for key, time in pair_crossings(agreement, found.classes).items()
         },
         "timeline": _timeline(found, names),
+        "class_rate": _rate(found),
     }
 
 
@@ -208,6 +212,18 @@ def _timeline(found: Windows, names: list[str]) -> dict[str, Any] | None:
             "quantiles": quantiles,
         }
     return {"level": line.level, "nodes": entries, "method": line.method}
+
+
+def _rate(found: Windows) -> dict[str, Any] | None:
+    if found.rate is None:
+        return None
+    peak = found.rate.peak
+    return {
+        "time": peak.time.to_json(),
+        "rate": float(peak.rate),
+        "stderr": float(peak.stderr),
+        "method": found.rate.method,
+    }
 
 
 def _figures(found: Windows) -> "dict[str, matplotlib.figure.Figure]":

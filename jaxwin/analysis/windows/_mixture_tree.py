@@ -229,14 +229,17 @@ def _amounts(
     for node, above in enumerate(tree.parent):
         if above >= 0:
             low[above] = max(low[above], low[node])
-    if not np.all(np.isfinite(low)):
+    # Nothing can be chosen for a node without an interval.
+    if not np.all(np.isfinite(low)) or np.any(high == -np.inf):
         return none
     # All larger noises do for the root.
     high[tree.root] = min(high[tree.root], low[tree.root] + 1)
     for node in range(tree.num_nodes - 2, -1, -1):
         high[node] = min(high[node], high[tree.parent[node]])
+    if not np.all(low <= high):
+        return none
     age = tree.ages()
     amount = low + (high - low) * age / (age[tree.root] + 1)
     inner = np.arange(tree.root)
     grows = amount[tree.parent[inner]] > amount[inner]
-    return amount if np.all(low <= high) and np.all(grows) else none
+    return amount if np.all(grows) else none

@@ -1,0 +1,139 @@
+"""Windows of a law: exact in one or two dimensions, by soft labels in more."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxwin._checks import BadInput
+from jaxwin.analysis import speciation, windows
+from jaxwin.analysis.information import class_rate
+from jaxwin.channels import AbstractObserved, Gaussian, Observed
+from jaxwin.report._fairness import fairness_of_law
+from jaxwin.report._measuring import Measuring
+from jaxwin.report._windows_result import (
+    MOST_CLASSES,
+    Asked,
+    Windows,
+    assembled,
+    narrowings,
+    timeline_of,
+    turn_between,
+)
+from jaxwin.targets import AbstractLabelledTarget, GaussianMixture, reduce
+
+# How far beyond the fall of phi windows reach, in minus the log-SNR.
+BELOW, ABOVE = 1.0, 3.0
+# Noises at which the U-turn law is compared with its target.
+TURNS = 16
+
+
+def windows_of_law(
+    source: AbstractLabelledTarget | AbstractObserved,
+    name: str,
+    groups: str | None,
+    asked: Asked,
+    measuring: Measuring,
+) -> Windows:
+    observed = _observed(source)
+    if not observed.has_exact_labels:
+        raise BadInput(
+            "the law has no exact label posterior, which windows are made of; "
+            "`windows.confusion` simulates its U-turns."
+        )
+    count = observed.log_label_prior().size
+    if count > MOST_CLASSES:
+        raise BadInput(
+            f"the law has {count} labels, and windows are drawn of {MOST_CLASSES} at "
+            f"most; group them by `labels`."
+        )
+    law = observed.law if isinstance(observed, Observed) else None
+    range_key, overlap_key, flip_key, turn_key, path_key, rate_key = measuring.keys(6)
+    noise = _wider(observed, speciation.decided_times(observed, key=range_key))
+    log_prior = observed.log_label_prior()
+    # Stages of different pairs: their finished blocks are kept apart.
+    measure = lambda stage: (
+        lambda pairs: windows.overlaps(
+            observed, noise, pairs, **measuring.options(stage, overlap_key)
+        )
+    )
+    mixture = law if isinstance(law, GaussianMixture) else None
+    if mixture is not None:
+        tree = windows.mixture_tree(mixture, asked.epsilon, asked.tree)
+    else:
+        nested = asked.tree or [int(c) for c in _weighty(log_prior)]
+        chosen = windows.Tree.nested(nested, count)
+        tree = windows.measured_tree(
+            measure("overlaps in the tree"), chosen, asked.epsilon
+        )
+    exact = mixture is not None and windows.reduced_dimension(mixture) <= 2
+    steps = narrowings(tree.tree)
+    if exact and mixture is not None:
+        found = [windows.window(mixture, a, b, asked.epsilon) for a, b in steps]
+    else:
+        found = windows.measured_windows(
+            measure("overlaps"), log_prior, steps, asked.epsilon
+        )
+    sampled = {} if exact else measuring.options("confusion", flip_key)
+    confusion = windows.confusion(observed, noise, **sampled)
+    initial, target = turn_between(tree.tree, asked)
+    if exact and mixture is not None:
+        certificate = windows.certificate(mixture, initial, target, jnp.asarray(noise))
+        turns = jnp.asarray(noise[:: max(1, len(noise) // TURNS)])
+        distance = windows.uturn_distance(mixture, initial, target, turns)
+    else:
+        certificate = windows.sampled_certificate(
+            observed,
+            initial,
+            target,
+            noise,
+            **measuring.options("certificate", turn_key),
+        )
+        distance = None
+    rate = None
+    if isinstance(observed, Observed) and isinstance(observed.channel, Gaussian):
+        line = mixture is not None and windows.reduced_dimension(mixture) == 1
+        sampled = {} if line else measuring.options("class rate", rate_key)
+        rate = class_rate(observed, noise, **sampled)
+    fair = None
+    if groups:
+        if mixture is None:
+            raise BadInput("`groups` of a law is understood for mixtures of Gaussians.")
+        fair = fairness_of_law(mixture, noise, measuring)
+    means = None if mixture is None else speciation.class_means(mixture)[1]
+    return assembled(
+        tree,
+        found,
+        confusion,
+        asked.epsilon,
+        (initial, target),
+        means,
+        certificate=certificate,
+        exact=distance,
+        timeline=timeline_of(law, tree.tree, noise, path_key, measuring),
+        rate=rate,
+        fairness=fair,
+        name=name,
+        classes=tuple(str(c) for c in range(count)),
+        dimension=getattr(source, "dimension", 0 if law is None else law.dimension),
+    )
+
+
+def _observed(source: AbstractLabelledTarget | AbstractObserved) -> AbstractObserved:
+    """A law along OU time, in the few directions of a mixture that reduces."""
+    if isinstance(source, AbstractObserved):
+        return source
+    reduced = reduce(source) if isinstance(source, GaussianMixture) else None
+    return Observed(source if reduced is None else reduced.target, Gaussian())
+
+
+def _weighty(log_prior: Float[Array, " c"]) -> np.ndarray:
+    return np.flatnonzero(np.asarray(log_prior) > -np.inf)
+
+
+def _wider(
+    observed: AbstractObserved, noise: Float[np.ndarray, " t"]
+) -> Float[np.ndarray, " t"]:
+    """So many noises over a wider range: thresholds lie beyond the fall of phi."""
+    low, high = (float(observed.coordinate(jnp.asarray(t))) for t in noise[[0, -1]])
+    place = jnp.linspace(low - BELOW, high + ABOVE, len(noise))
+    return np.asarray(observed.noise_at(place))
