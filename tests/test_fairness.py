@@ -112,6 +112,7 @@ def test_printed_survival_and_times():
     np.testing.assert_allclose(balance, np.swapaxes(balance, 1, 2), atol=1e-15)
 
 
+@pytest.mark.slow
 def test_gap_in_ou_time_on_another_clock():
     process = VariancePreserving(0.1, 20.0)
     law = DATA.law
@@ -171,7 +172,13 @@ def test_another_model_on_the_line_against_adaptive_quadrature():
         np.testing.assert_allclose(found.model.destination[i], exact, atol=1e-10)
         np.testing.assert_allclose(found.null.destination[i], null, atol=1e-10)
         np.testing.assert_allclose(found.excess[i], exact - null, atol=1e-10)
-    # The same in three dimensions is the same line.
+
+
+@pytest.mark.slow
+def test_a_line_in_three_dimensions_is_the_same_line():
+    data, model = (Observed(law, Gaussian()) for law in (WIDE, FITTED))
+    times = [0.05, 0.3, 0.9, 1.7]
+    found = fairness.group_survival(data, times, [0, 2], model)
     direction = np.array([[2.0, -1.0, 2.0]]) / 3
     lift = lambda law: GaussianMixture.full(
         np.asarray(law.means) @ direction,
