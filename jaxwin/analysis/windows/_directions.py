@@ -37,6 +37,13 @@ class Directions(eqx.Module):
         """Number r of directions."""
         return self.basis.shape[1]
 
+    def turned(self, angle: float) -> "Directions":
+        """Other axes of the same plane; nothing but quadrature depends on them."""
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = jnp.asarray([[cos, -sin], [sin, cos]], self.basis.dtype)
+        basis = jnp.matmul(self.basis, turn, precision="highest")
+        return Directions(self.components, basis, self.one_covariance)
+
 
 class Seen(NamedTuple):
     """Components in r dimensions at one noise level, their weights of sum one.
@@ -160,8 +167,8 @@ def _basis(
     return left[:, singular > ROUNDING * singular.max()], one_covariance
 
 
-def _scaled(columns: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "d n"]:
-    """In units of the largest: means and covariances have different ones."""
+def _scaled(columns: Float[np.ndarray, "d n"]) -> Float[np.ndarray, "d m"]:
+    """In units of the largest, for means and covariances have different ones."""
     size = np.abs(columns).max(initial=0)
     return columns / size if size > 0 else columns[:, :0]
 

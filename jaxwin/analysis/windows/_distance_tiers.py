@@ -19,7 +19,6 @@ from jaxwin.analysis.windows._divergences import (
 )
 from jaxwin.analysis.windows._expectation import places
 from jaxwin.analysis.windows._on_line import line_chi2
-from jaxwin.analysis.windows._on_plane import FEW
 from jaxwin.analysis.windows._pairs import PairTable, checked_level, pair_table
 from jaxwin.analysis.windows._source import Drawn, drawn, law_and_clock
 from jaxwin.analysis.windows._variation import set_variation
@@ -30,8 +29,8 @@ from jaxwin.targets._covariance import Isotropic
 
 # Relative error of closed forms, and errors of quadrature on a line.
 CLOSED_ERROR, LINE_ERROR = 1e-13, 1e-11
-# Rules for the rows of a plane: the first is used, the others say how far off it is.
-PLANE_NODES = {True: (14, 12, 11), False: (11, 10, 9)}
+# Axes of a plane: errors change with them, and their spread says how large they are.
+ANGLES = 0.0, 0.7, 1.4
 
 # Values and errors at every noise.
 Known = tuple[Float[Array, " t"], Float[Array, " t"]]
@@ -161,21 +160,17 @@ def quadrature(
         levels = checked_level(law, *levels)
     masks = jnp.asarray(asked.first), jnp.asarray(asked.second)
     if dimension == 1:
-        value = _curve(law, within, *masks, *levels, asked.kind, outside, None)
+        value = _curve(law, within, *masks, *levels, asked.kind, outside)
         error = jnp.full_like(value, LINE_ERROR)
         if asked.kind in ("kl", "chi2"):
             error = error * jnp.maximum(1, value)
     else:
         assert within is not None
-        rules = PLANE_NODES[within.components.size <= FEW]
-        values = jnp.stack(
-            [
-                _curve(law, within, *masks, *levels, asked.kind, False, nodes)
-                for nodes in rules
-            ]
-        )
-        value = values[0]
-        error = LINE_ERROR + 2 * (values.max(axis=0) - values.min(axis=0))
+        axes = [within.turned(angle) for angle in ANGLES]
+        each = [_curve(law, w, *masks, *levels, asked.kind, False) for w in axes]
+        values = jnp.stack(each)
+        value = values.mean(axis=0)
+        error = LINE_ERROR + values.max(axis=0) - values.min(axis=0)
     return finished(asked.kind, value, error)
 
 
@@ -189,17 +184,16 @@ def _curve(
     sigmas: Array,
     kind: Kind,
     outside: bool,
-    nodes: int | None,
 ) -> Float[Array, " t"]:
     def at(level: tuple[Array, Array]) -> Array:
         if kind == "total_variation":
-            return set_variation(law, first, second, *level, within, nodes)
+            return set_variation(law, first, second, *level, within)
         if outside:
             assert isinstance(law, GaussianMixture)
             assert within is not None
             found = seen(law, within, *level)
             return line_chi2(found, law.num_labels, first, second)
-        found = places(law, *level, within, nodes)
+        found = places(law, *level, within)
         log_prior = law.log_label_prior()
         log_u, log_v = (
             log_ratios(found.log_posterior, log_prior, found.log_prior, mask)

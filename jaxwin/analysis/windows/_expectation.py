@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 from jaxwin._typing import ScalarLike
 from jaxwin.analysis.windows._directions import Directions
 from jaxwin.analysis.windows._on_line import OnLine, line_places
-from jaxwin.analysis.windows._on_plane import default_nodes, plane_places
+from jaxwin.analysis.windows._on_plane import plane_places
 from jaxwin.analysis.windows._view import checked_view, view
 from jaxwin.targets import AbstractLabelledTarget
 
@@ -63,5 +63,4 @@ def places(
     found = view(law, alpha, sigma, within)
     if isinstance(found, OnLine):
         return Places(found.log_prior, *line_places(found))
-    nodes = nodes or default_nodes(found)
     return Places(found.log_prior, *plane_places(found, nodes))

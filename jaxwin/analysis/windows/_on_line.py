@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._numerics import LOG_TWO_PI, segment_logsumexp
 from jaxwin._typing import ScalarLike
@@ -28,11 +28,26 @@ SLOPE_STEPS, ROOT_STEPS = 14, 22
 
 
 class OnLine(NamedTuple):
-    """A law on a line: log p(label), where to cut, log p(label, x) at one place."""
+    """A law on a line: log p(label), where to cut it, log p(component, x) at one place.
+
+    `labels` are those of the components; of a law without components, its labels.
+    """
 
     log_prior: Float[Array, " c"]
     cuts: Float[Array, " m"]
-    log_joint: Callable[[Float[Array, ""]], Float[Array, " c"]]
+    labels: Int[Array, " k"]
+    log_each: Callable[[Float[Array, ""]], Float[Array, " k"]]
+
+    def log_joint(self, x: Float[Array, ""]) -> Float[Array, " c"]:
+        """Log p(label, x)."""
+        return segment_logsumexp(self.log_each(x), self.labels, self.log_prior.size)
+
+    def log_density(
+        self, x: Float[Array, ""], mask: Bool[Array, " c"]
+    ) -> Float[Array, ""]:
+        """Log-density of the sub-mixture of some labels."""
+        inside = jax.nn.logsumexp(self.log_each(x), where=mask[self.labels])
+        return inside - jax.nn.logsumexp(self.log_prior, where=mask)
 
 
 def components_on_line(found: Seen, num_labels: int) -> OnLine:
@@ -40,12 +55,11 @@ def components_on_line(found: Seen, num_labels: int) -> OnLine:
     centres, widths = found.centres[:, 0], jnp.sqrt(found.covariances[:, 0, 0])
     scale = found.log_weights - jnp.log(widths) - 0.5 * LOG_TWO_PI
 
-    def log_joint(x: Array) -> Array:
-        each = scale - 0.5 * ((x - centres) / widths) ** 2
-        return segment_logsumexp(each, found.labels, num_labels)
+    def log_each(x: Array) -> Array:
+        return scale - 0.5 * ((x - centres) / widths) ** 2
 
     log_prior = segment_logsumexp(found.log_weights, found.labels, num_labels)
-    return OnLine(log_prior, component_cuts(centres, widths), log_joint)
+    return OnLine(log_prior, component_cuts(centres, widths), found.labels, log_each)
 
 
 def law_on_line(
@@ -53,13 +67,13 @@ def law_on_line(
 ) -> OnLine:
     """A law of one dimension that says where to cut the line (`LawOnALine`)."""
     assert isinstance(law, LawOnALine)
-    cuts = law.quadrature_cuts(alpha, sigma)
+    cuts, log_prior = law.quadrature_cuts(alpha, sigma), law.log_label_prior()
 
-    def log_joint(x: Array) -> Array:
+    def log_each(x: Array) -> Array:
         log_p = law.label_log_posterior(x[None], alpha, sigma)
         return log_p + law.log_density(x[None], alpha, sigma)
 
-    return OnLine(law.log_label_prior(), cuts, log_joint)
+    return OnLine(log_prior, cuts, jnp.arange(log_prior.size), log_each)
 
 
 def line_places(
@@ -84,32 +98,29 @@ def line_variation(
         second: The labels of B.
     """
 
-    def log_density(x: Array, mask: Array) -> Array:
-        joint, prior = line.log_joint(x), line.log_prior
-        inside = lambda values: jax.nn.logsumexp(values, where=mask)
-        return inside(joint) - inside(prior)
-
-    def log_densities(x: Array) -> tuple[Array, Array]:
-        return log_density(x, first), log_density(x, second)
-
     def log_ratio(x: Array) -> Array:
-        return log_density(x, first) - log_density(x, second)
+        return line.log_density(x, first) - line.log_density(x, second)
 
     edges = jnp.sort(jax.lax.stop_gradient(line.cuts))
     edges = jnp.sort(jnp.concatenate([edges, 0.5 * (edges[:-1] + edges[1:])]))
-    low, high = edges[:-1], edges[1:]
     ratio, slope = jax.vmap(log_ratio), jax.vmap(jax.grad(log_ratio))
     # Where the slope keeps its sign there is one root at most.
-    top = _bisected(slope, low, high, SLOPE_STEPS)
-    ends = [low, _bisected(ratio, low, top, ROOT_STEPS), top]
-    ends += [_bisected(ratio, top, high, ROOT_STEPS), high]
-    ends = jax.lax.stop_gradient(jnp.stack(ends))
+    top = _bisected(slope, edges[:-1], edges[1:], SLOPE_STEPS)
+    low = jnp.concatenate([edges[:-1], top])
+    high = jnp.concatenate([top, edges[1:]])
+    root = _bisected(ratio, low, high, ROOT_STEPS)
+    ends = jax.lax.stop_gradient(jnp.stack([low, root, high]))
     half, middle = 0.5 * (ends[1:] - ends[:-1]), 0.5 * (ends[1:] + ends[:-1])
     nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
     places = middle[..., None] + half[..., None] * nodes[None, None]
-    both = jax.vmap(log_densities)(places.ravel())
-    apart = (jnp.exp(both[0]) - jnp.exp(both[1])).reshape(places.shape)
-    panels = half * jnp.sum(apart * rule[None, None], axis=2)
+
+    def apart(x: Array) -> Array:
+        return jnp.exp(line.log_density(x, first)) - jnp.exp(
+            line.log_density(x, second)
+        )
+
+    values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
+    panels = half * jnp.sum(values * rule[None, None], axis=2)
     return 0.5 * jnp.sum(jnp.abs(panels))
 
 
@@ -134,12 +145,7 @@ def line_chi2(
     places, rule = gauss_legendre(cuts)
 
     def value(x: Array) -> Array:
-        joint, prior = line.log_joint(x), line.log_prior
-        log_a, log_b = (
-            jax.nn.logsumexp(joint, where=mask) - jax.nn.logsumexp(prior, where=mask)
-            for mask in (first, second)
-        )
-        return jnp.exp(2 * log_a - log_b)
+        return jnp.exp(2 * line.log_density(x, first) - line.log_density(x, second))
 
     total = jnp.sum(rule.ravel() * jax.vmap(value)(places.ravel()))
     widest = jnp.max(jnp.where(second[found.labels], squares, 0))

@@ -39,11 +39,16 @@ class OnPlane(NamedTuple):
         log_row = self.log_weights - 0.5 * (left**2 / across + jnp.log(across))
         scale = log_row - jnp.log(widths) - LOG_TWO_PI
 
-        def log_joint(y: Array) -> Array:
-            each = scale - 0.5 * ((y - centres) / widths) ** 2
-            return segment_logsumexp(each, self.labels, self.log_prior.size)
+        def log_each(y: Array) -> Array:
+            return scale - 0.5 * ((y - centres) / widths) ** 2
 
-        return OnLine(self.log_prior, component_cuts(centres, widths), log_joint)
+        cuts = component_cuts(centres, widths)
+        return OnLine(self.log_prior, cuts, self.labels, log_each)
+
+    @property
+    def nodes(self) -> int:
+        """On the pieces of lines: more components make more, and smaller, pieces."""
+        return 12 if self.log_weights.size <= FEW else 10
 
     def rows(self, nodes: int) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
         """Places and weights of the rows."""
@@ -59,15 +64,11 @@ def components_on_plane(found: Seen, num_labels: int) -> OnPlane:
     return OnPlane(log_prior, *found)
 
 
-def default_nodes(plane: OnPlane) -> int:
-    """Nodes of the pieces of lines: more components make more, and smaller, pieces."""
-    return 12 if plane.log_weights.size <= FEW else 10
-
-
 def plane_places(
-    plane: OnPlane, nodes: int
+    plane: OnPlane, nodes: int | None = None
 ) -> tuple[Float[Array, " m"], Float[Array, "m c"]]:
     """Weights and log label posteriors, row by row."""
+    nodes = plane.nodes if nodes is None else nodes
     places, rule = plane.rows(nodes)
     of_row = lambda x: line_places(plane.row(x), nodes)
     weight, log_posterior = jax.lax.map(of_row, places, batch_size=ROWS)
@@ -76,24 +77,25 @@ def plane_places(
 
 
 def plane_variation(
-    plane: OnPlane, first: Bool[Array, " c"], second: Bool[Array, " c"], nodes: int
+    plane: OnPlane,
+    first: Bool[Array, " c"],
+    second: Bool[Array, " c"],
+    nodes: int | None = None,
 ) -> Float[Array, ""]:
     """Half the integral of |p_A - p_B|, each row cut where the two are equal.
 
     What is left is the error of the rule over rows, since they meet the line p_A = p_B
     in changing numbers of places: 1e-7 to 1e-5. Rows are taken closer for that.
     """
-    inside = lambda values, mask: jax.nn.logsumexp(values, where=mask)
-    shares = [inside(plane.log_prior, mask) for mask in (first, second)]
+    nodes = plane.nodes if nodes is None else nodes
 
     def of_row(x: Array) -> Array:
         line = plane.row(x)
         places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts), nodes)
 
         def apart(y: Array) -> Array:
-            joint = line.log_joint(y)
-            return jnp.exp(inside(joint, first) - shares[0]) - jnp.exp(
-                inside(joint, second) - shares[1]
+            return jnp.exp(line.log_density(y, first)) - jnp.exp(
+                line.log_density(y, second)
             )
 
         values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
@@ -114,10 +116,11 @@ def _absolute(
     """
     count = values.shape[1]
     nodes, rule = np.polynomial.legendre.leggauss(count)
-    basis = np.polynomial.legendre.legvander(nodes, count - 1)
-    transform = (basis * rule[:, None]).T * (np.arange(count)[:, None] + 0.5)
     constant = lambda array: jnp.asarray(array, values.dtype)
-    coefficients = jnp.matmul(values, constant(transform.T), precision="highest")
+    # Powers are well enough conditioned for so few nodes: 2^count roundings.
+    transform = constant(np.linalg.inv(np.vander(nodes, increasing=True)).T)
+    coefficients = jnp.matmul(values, transform, precision="highest")
+    order = constant(np.arange(count))
     held, at = jax.lax.stop_gradient((values, coefficients))
     changes = (held[:, 1:] > 0) != (held[:, :-1] > 0)
     some = jnp.any(changes, axis=1)
@@ -128,48 +131,22 @@ def _absolute(
         left, right = held[rows, gap], held[rows, gap + 1]
         fall = left - right
         x = low + (high - low) * left / jnp.where(some, fall, 1)
-        for _ in range(NEWTON):
-            value, slope = _legendre_sum(x, at)
-            step = value / jnp.where(slope == 0, 1, slope)
-            x = jnp.clip(x - step, low, high)
-        return jnp.where(some, x, 1.0)
 
-    last_gap = changes.shape[1] - 1
-    gaps = (
-        jnp.argmax(changes, axis=1),
-        last_gap - jnp.argmax(changes[:, ::-1], axis=1),
-    )
-    before, until = (_integral(root(gap), coefficients) for gap in gaps)
-    whole = 2 * coefficients[:, 0]
+        def nearer(_: Array, x: Array) -> Array:
+            power = x[:, None] ** order[None]
+            value = jnp.sum(at * power, axis=1)
+            slope = jnp.sum(at[:, 1:] * order[None, 1:] * power[:, :-1], axis=1)
+            return jnp.clip(x - value / jnp.where(slope == 0, 1, slope), low, high)
+
+        return jnp.where(some, jax.lax.fori_loop(0, NEWTON, nearer, x), 1.0)
+
+    def integral(x: Float[Array, " pieces"]) -> Float[Array, " pieces"]:
+        above = order[None] + 1
+        terms = (x[:, None] ** above - (-1) ** above) / above
+        return jnp.sum(coefficients * terms, axis=1)
+
+    last = changes.shape[1] - 1 - jnp.argmax(changes[:, ::-1], axis=1)
+    before, until = integral(root(jnp.argmax(changes, axis=1))), integral(root(last))
+    whole = jnp.sum(values * constant(rule)[None], axis=1)
     parts = jnp.abs(before) + jnp.abs(until - before) + jnp.abs(whole - until)
     return jnp.sum(half * parts)
-
-
-def _legendre_sum(
-    x: Float[Array, " p"], coefficients: Float[Array, "p n"]
-) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
-    """Value and slope of a series of Legendre polynomials at one place of each row."""
-    below, own = jnp.ones_like(x), x
-    slope_below, slope_own = jnp.zeros_like(x), jnp.ones_like(x)
-    value = coefficients[:, 0] + coefficients[:, 1] * x
-    slope = coefficients[:, 1]
-    for n in range(1, coefficients.shape[1] - 1):
-        above = ((2 * n + 1) * x * own - n * below) / (n + 1)
-        slope_above = slope_below + (2 * n + 1) * own
-        value = value + coefficients[:, n + 1] * above
-        slope = slope + coefficients[:, n + 1] * slope_above
-        below, own, slope_below, slope_own = own, above, slope_own, slope_above
-    return value, slope
-
-
-def _integral(
-    x: Float[Array, " p"], coefficients: Float[Array, "p n"]
-) -> Float[Array, " p"]:
-    """Integral from -1 to x: of P_n, (P_{n+1} - P_{n-1}) / (2 n + 1)."""
-    below, own = jnp.ones_like(x), x
-    total = coefficients[:, 0] * (x + 1)
-    for n in range(1, coefficients.shape[1]):
-        above = ((2 * n + 1) * x * own - n * below) / (n + 1)
-        total = total + coefficients[:, n] * (above - below) / (2 * n + 1)
-        below, own = own, above
-    return total

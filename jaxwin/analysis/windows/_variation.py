@@ -9,7 +9,7 @@ from jaxwin._checks import is_concrete
 from jaxwin._typing import ScalarLike
 from jaxwin.analysis.windows._directions import Directions, directions
 from jaxwin.analysis.windows._on_line import OnLine, line_variation
-from jaxwin.analysis.windows._on_plane import default_nodes, plane_variation
+from jaxwin.analysis.windows._on_plane import plane_variation
 from jaxwin.analysis.windows._sets import Labels, members
 from jaxwin.analysis.windows._view import checked_view, view
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
@@ -86,4 +86,4 @@ def set_variation(
     found = view(law, alpha, sigma, within)
     if isinstance(found, OnLine):
         return line_variation(found, first, second)
-    return plane_variation(found, first, second, nodes or default_nodes(found))
+    return plane_variation(found, first, second, nodes)
