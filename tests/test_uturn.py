@@ -419,15 +419,15 @@ def test_simulated_clones_agree_as_u_turns_do():
     score, step = ExactScore(MIXED, OU), ExactTransition(MIXED)
 
     def agree(replica):
-        key = jr.fold_in(jr.key(8), replica)
-        x0 = MIXED.sample(key)
-        z = jr.normal(jr.fold_in(key, 1), x0.shape)
+        first, second = jr.split(jr.fold_in(jr.key(8), replica))
+        x0 = MIXED.sample(first)
+        z = jr.normal(second, x0.shape)
         alpha, sigma = OU.levels(times[0])
         x = alpha * x0 + sigma * z
         ends = clones(step, score, x, times, jr.key(7), replica, branch=1)
         labels = jax.vmap(lambda x: jnp.exp(MIXED.label_log_posterior(x, 1.0, 0.0)))
-        first, second = labels(ends)
-        return jnp.sum(first * second)
+        ones, others = labels(ends)
+        return jnp.sum(ones * others)
 
     found = np.asarray(jax.jit(jax.vmap(agree))(jnp.arange(20_000, dtype=jnp.int32)))
     prior = np.exp(MIXED.log_label_prior())

@@ -4,21 +4,24 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis._crossing import Crossing, exact, stack
+from jaxwin.analysis.collapse._solve import log_range
 from jaxwin.analysis.windows._directions import directions
 from jaxwin.analysis.windows._pairs import pair_table
 from jaxwin.analysis.windows._sets import members
 from jaxwin.analysis.windows._threshold_roots import (
+    CLEANEST,
     Pairs,
     Sets,
     end_time,
     largest_pair,
     levels,
     sets,
-    start_time,
+    time_of,
     variation,
 )
 from jaxwin.analysis.windows._tree import Tree
@@ -53,17 +56,17 @@ class TreeCurves(eqx.Module):
             if isinstance(given, Pairs):
                 found.append(end_time(largest_pair, given, _like(given, level)))
                 continue
-            each = [end_time(variation, pair, _like(pair, level)) for pair in given]
-            found.append(max(each, key=_lateness) if each else exact(0.0))
+            each = [_fall(pair, level) for pair in given]
+            # Not told apart without noise: from there on; never together: not found.
+            late = max((np.nan_to_num(time) for time in each), default=0.0)
+            found.append(exact(late, late < np.inf))
         return stack(found)
 
     def starts(self, level: float) -> Crossing:
         """Up to where each node is at least the level away from the rest."""
-        found = [
-            start_time(outside_variation, given, _like(given, level))
-            for given in self.outside
-        ]
-        return stack([*found, exact(jnp.zeros(()), False)])
+        each = [_fall(given, level) for given in self.outside]
+        found = [exact(time, np.isfinite(time)) for time in each]
+        return stack([*found, exact(0.0, False)])
 
     def at(self, alpha: Array, sigma: Array, node: int) -> tuple[Array, Array]:
         """TV of the furthest pair inside a node, and of the node to its rest."""
@@ -176,10 +179,28 @@ def _one(law: AbstractLabelledTarget, label: int) -> Bool[np.ndarray, " c"]:
     return np.arange(law.num_labels) == label
 
 
-def _like(given: Pairs | Sets | Overlap, level: float) -> Array:
+def _like(given: Pairs, level: float) -> Array:
     return jnp.asarray(level, given.law.log_label_prior().dtype)
 
 
-def _lateness(end: Crossing) -> float:
-    """Where an end is not found it is later than all."""
-    return float(end.time) if bool(end.found) else np.inf
+def _fall(given: Sets | Overlap, level: float) -> float:
+    """OU time at which TV falls through a level; inf above it, NaN below all along.
+
+    As `end_time` and `start_time`, by a root finder that looks at few levels: a plane
+    takes its time over each.
+    """
+    dtype = given.law.log_label_prior().dtype
+    reach = log_range(dtype)
+    gap = lambda place: float(_seen(jnp.asarray(place, dtype), given)) - level
+    high, low = min(CLEANEST, reach), -reach
+    if not gap(high) > 0:
+        return np.nan
+    if not gap(low) < 0:
+        return np.inf
+    root = scipy.optimize.root_scalar(gap, bracket=(low, high), xtol=1e-13).root
+    return float(time_of(jnp.asarray(root, dtype)))
+
+
+@eqx.filter_jit
+def _seen(log_snr: Array, given: Sets | Overlap) -> Float[Array, ""]:
+    return outside_variation(log_snr, given)
