@@ -220,7 +220,8 @@ def test_bounds_are_safe_in_many_dimensions():
     found = measured_tree(
         lambda pairs: measure(pairs, num_replicas=32_768, key=jr.key(1)), tree, 0.2
     )
-    assert found.answer == safe.answer == "resolved"
+    assert np.all(found.resolved[4:])
+    assert np.all(safe.resolved[4:])
     for node in (4, 5, 6):
         slack = 4 * float(found.end.stderr[node])
         assert float(safe.end.time[node]) >= float(found.end.time[node]) - slack
