@@ -24,7 +24,7 @@ class Audit(Source):
     def data(self) -> "Data":
         """The data, with the column of the groups among their labels."""
         found = self.data_with(self.groups)
-        if self.groups is None or len(found.features) != 1:
+        if self.groups is None or self.file is None or len(found.features) != 1:
             return found
         # A single column of labels has lost its name.
         named = dataclasses.replace(found.features[0], name=self.groups)

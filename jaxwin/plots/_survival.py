@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxwin.analysis import Crossing, windows
+from jaxwin.analysis import Crossing, unstack, windows
 from jaxwin.plots._beside import COLORS
 from jaxwin.plots._style import (
     BLUE,
@@ -47,7 +47,7 @@ def survival(
     figure = new_figure(height=3.6)
     axes = figure.add_subplot()
     noise = result.noise
-    colors = _colors(result)
+    colors, middles = _colors(result), unstack(result.middle)
     for i, (name, color) in enumerate(zip(names, colors, strict=True)):
         curve, error = result.survival[i], result.stderr[i]
         grey = color == INK
@@ -64,7 +64,7 @@ def survival(
             linewidth=0.8 if grey else 1.8,
             label=label,
         )
-        middle = _pick(result.middle, i)
+        middle = middles[i]
         if bool(middle.found) and not grey:
             height = float(np.interp(float(middle.time), noise, curve))
             interval(axes, middle, height, color)
@@ -126,11 +126,6 @@ def _colors(result: windows.Survival) -> list[str]:
     colors = [INK] * count
     colors[int(np.argmax(time))], colors[int(np.argmin(time))] = BLUE, ORANGE
     return colors
-
-
-def _pick(crossing: Crossing, i: int) -> Crossing:
-    parts = crossing.time, crossing.stderr, crossing.low, crossing.high, crossing.found
-    return Crossing(*(part[i] for part in parts))
 
 
 def _shade(

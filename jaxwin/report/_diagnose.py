@@ -21,7 +21,7 @@ from jaxwin.analysis import (
 from jaxwin.datasets import Data, Normalized, from_arrays
 from jaxwin.io import field
 from jaxwin.report._advice import STEPS, Advice, advise
-from jaxwin.report._fairness import Fairness, fairness_of_data
+from jaxwin.report._fairness import Fairness, column_of, fairness_of_data
 from jaxwin.report._feature_times import FeatureTimes, feature_times
 from jaxwin.report._measuring import Measuring, Stage
 from jaxwin.report._membership import Membership, check_both, membership_of
@@ -159,6 +159,8 @@ def diagnose(
         points = from_arrays(points, labels)
     selection = classes, num_points, normalize, pca, shape
     prepared = prepare(points, *selection, seed, measuring.least)
+    if groups is not None:
+        column_of(prepared, groups)
     measuring.begin()
     sweep_key, class_key, start_key = measuring.keys(3)
     options = measuring.options

@@ -50,6 +50,20 @@ def fairness_of_data(
     Raises:
         BadInput: There is no such column, or it holds one group.
     """
+    i = column_of(prepared, groups)
+    points, labels = np.asarray(prepared.law.points), prepared.feature_labels[i]
+    law = Empirical(points, labels, bandwidth)
+    model = speciation.gaussian_classes(points, labels)
+    classes = prepared.normal.features[i].classes
+    return _fairness(law, model, prepared.times, classes, groups, measuring)
+
+
+def column_of(prepared: Prepared, groups: str) -> int:
+    """Number of the label column of the groups, looked at before long work.
+
+    Raises:
+        BadInput: There is no such column, or it holds one group.
+    """
     names = [feature.name for feature in prepared.normal.features]
     if groups not in names:
         raise BadInput(
@@ -57,11 +71,9 @@ def fairness_of_data(
             f"{', '.join(names) or 'none'}."
         )
     i = names.index(groups)
-    points, labels = np.asarray(prepared.law.points), prepared.feature_labels[i]
-    law = Empirical(points, labels, bandwidth)
-    model = speciation.gaussian_classes(points, labels)
-    classes = prepared.normal.features[i].classes
-    return _fairness(law, model, prepared.times, classes, groups, measuring)
+    if len(prepared.normal.features[i].classes) < 2:
+        raise BadInput(f"`groups` {groups!r} holds one group; fairness compares two.")
+    return i
 
 
 def fairness_of_law(

@@ -32,11 +32,18 @@ class Membership(eqx.Module):
 
 
 def check_both(members: Data | None, candidates: Data | None) -> None:
-    """Raise BadInput where one of the two is given without the other."""
+    """Raise BadInput where one is given without the other, or they do not match."""
     if (members is None) != (candidates is None):
         raise BadInput(
             "`members` and `candidates` go together: the training set and points that "
             "were not in it; give both or none."
+        )
+    if members is None or candidates is None:
+        return
+    if candidates.points.shape[1] != members.points.shape[1]:
+        raise BadInput(
+            f"`candidates` have {candidates.points.shape[1]} numbers a point and "
+            f"`members` {members.points.shape[1]}; they must be of one kind."
         )
 
 
@@ -58,14 +65,9 @@ def membership_of(
         measuring: How; `quick` takes a fourth of the draws.
 
     Raises:
-        BadInput: Points of another dimension, too few, or in both sets.
+        BadInput: Too few points, or points in both sets.
     """
     own = in_units(members, normalize)
-    if candidates.points.shape[1] != members.points.shape[1]:
-        raise BadInput(
-            f"`candidates` have {candidates.points.shape[1]} numbers a point and "
-            f"`members` {members.points.shape[1]}; they must be of one kind."
-        )
     points = own.points
     others = np.asarray(candidates.points, points.dtype) * own.scale - (
         own.scale * own.center

@@ -1,11 +1,12 @@
 """Windows of a data set, under kernel density, from one pass."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis import speciation, sweep, windows
 from jaxwin.channels import Gaussian, Observed
-from jaxwin.report._fairness import fairness_of_data
+from jaxwin.report._fairness import column_of, fairness_of_data
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._prepare import Prepared
 from jaxwin.report._windows_result import (
@@ -39,6 +40,16 @@ def windows_of_data(
             f"`labels` has {len(names)} classes, and windows are drawn of "
             f"{MOST_CLASSES} at most; keep some by `classes`."
         )
+    if groups is not None:
+        column_of(prepared, groups)
+    # What is asked for is looked at before the long pass.
+    given = None
+    if asked.tree is not None:
+        given = windows.Tree.nested(asked.tree, len(names))
+        windows.nested(*turn_between(given, asked), jnp.zeros(len(names)))
+    elif asked.initial is not None:
+        whole = asked.target or range(len(names))
+        windows.nested(asked.initial, list(whole), jnp.zeros(len(names)))
     points = np.asarray(prepared.law.points)
     h = likely_bandwidth(points, measuring.seed) if bandwidth is None else bandwidth
     law = Empirical(points, prepared.law.labels, h)
@@ -50,11 +61,7 @@ def windows_of_data(
         **measuring.options("classes", sweep_key),
     )
     merges = speciation.merge_tree(found)
-    chosen = (
-        windows.Tree.of_merges(merges, len(names))
-        if asked.tree is None
-        else windows.Tree.nested(asked.tree, len(names))
-    )
+    chosen = windows.Tree.of_merges(merges, len(names)) if given is None else given
     measure = lambda pairs: windows.class_overlaps(found, pairs)
     labelled = Empirical(points, prepared.feature_labels[0], h)
     log_prior = labelled.log_label_prior()

@@ -267,7 +267,8 @@ def _some(survival: windows.Survival, nodes: list[int]) -> windows.Survival:
     """The curves of some sets."""
     import jax
 
-    pick = lambda leaf: np.asarray(leaf)[nodes]
+    rows = np.asarray(nodes)
+    pick = lambda leaf: leaf[rows]
     parts = {
         name: jax.tree.map(pick, getattr(survival, name))
         for name in (

@@ -1,0 +1,158 @@
+"""`jaxwin windows`: whole studies, small, and the sections on the page."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray
+
+from jaxwin import cli
+from jaxwin._checks import BadInput
+from jaxwin.cli import _common
+from jaxwin.datasets import from_arrays
+from jaxwin.report import diagnose, figures, mixture, page, summary, windows_of
+from jaxwin.targets import GaussianMixture
+
+CLUSTERS = mixture({"means": [1, -1], "variances": 1}, dimension=64)
+# |mu| = 8; printed for |mu| = 10 in arXiv:2502.00921's Example 1, exact forms.
+SHIFT = np.log(0.8)
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_common, "keep_programs", lambda: None)
+
+
+def labelled(seed: int = 0, n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three classes in the plane, and groups of weights 0.85 and 0.15 apart by 4."""
+    rng = np.random.default_rng(seed)
+    classes, groups = rng.integers(0, 3, n), (rng.random(n) < 0.15).astype(int)
+    points = rng.normal(size=(n, 4))
+    points[:, 0] += 4.0 * classes
+    points[:, 1] += 4.0 * groups
+    return points, classes, groups
+
+
+@pytest.mark.slow
+def test_windows_of_two_clusters_are_their_theory():
+    study = windows_of(CLUSTERS, num_replicas=1024)
+    found = study.summary
+    first = found["windows"][0]
+    assert found["method"] == "quadrature"
+    assert found["confusion_method"] == "closed"
+    assert abs(first["T_after"]["value"] - (1.356413551 + SHIFT)) < 1e-8
+    assert abs(first["T_before"]["value"] - (3.675579874 + SHIFT)) < 1e-8
+    # Half of the flips at m* = 0.922412...; peak of the rate at 1.22814...
+    middle = np.log(8 / 0.922412292640423)
+    assert abs(first["middle"]["value"] - middle) < 1e-4
+    rate = found["class_rate"]
+    assert abs(rate["time"]["value"] - np.log(8 / 1.22814112739)) < 1e-6
+    assert abs(rate["rate"] - 0.479515970635) < 1e-8
+    assert abs(first["largest_inside"] - 16) < 1e-12
+    assert abs(first["smallest_outside"] - 16) < 1e-12
+    assert found["tree"] == "resolved"
+    assert set(study.figures) == {"survival", "certificate", "timeline"}
+    # Samples are decided inside the window.
+    low, _, high = found["timeline"]["nodes"]["0"]["quantiles"]
+    assert first["T_after"]["value"] - 0.2 < low < high < first["T_before"]["value"]
+
+
+@pytest.mark.slow
+def test_many_directions_are_sampled_and_agree():
+    """Five orthogonal means: equal windows, within 4 errors of each other's."""
+    law = GaussianMixture.isotropic(6.0 * np.eye(5), 1.0)
+    found = windows_of(law, num_replicas=2048).summary
+    assert found["method"] == "overlaps by exact soft labels"
+    leaves = [one for one in found["windows"] if len(one["group"]) == 1]
+    assert len(leaves) == 5
+    after = [one["T_after"] for one in leaves]
+    assert all(time["found"] for time in after)
+    spread = max(t["value"] for t in after) - min(t["value"] for t in after)
+    assert spread < 8 * max(t["stderr"] for t in after)
+
+
+@pytest.mark.slow
+def test_data_tell_the_story_of_the_report():
+    """Without a kernel the numbers are those of the report, bit for bit."""
+    points, classes, _ = labelled()
+    data = from_arrays(points, classes)
+    study = windows_of(data, bandwidth=0.0, num_replicas=2048)
+    told = summary(diagnose(data, num_replicas=2048))
+    assert study.summary["t_phi"] == told["t_phi_all"]
+    assert study.summary["t_phi_pairs"] == told["t_phi"]
+    found = study.results
+    assert np.max(np.abs(found.phi - found.agreement.phi)) < 1e-10
+    assert {"survival", "certificate", "timeline", "merge_tree"} <= set(study.figures)
+    # Classes 4 apart at unit width are told apart without noise, and not at much.
+    windows = study.summary["windows"]
+    assert all(one["middle"]["found"] for one in windows)
+    assert all(one["middle"]["stderr"] > 0 for one in windows)
+
+
+@pytest.mark.slow
+def test_groups_and_members_have_sections():
+    points, classes, groups = labelled()
+    # One Gaussian cannot hold a group of two clumps: its model is under-fitted.
+    points[groups == 1, 2] += np.where(np.arange(np.sum(groups)) % 2, 5.0, -5.0)
+    data = from_arrays(points, {"class": classes, "group": groups})
+    fresh, _, _ = labelled(seed=1, n=150)
+    others, members = from_arrays(fresh), from_arrays(points[:150])
+    asked = {"groups": "group", "members": members, "candidates": others}
+    found = diagnose(data, num_replicas=2048, **asked)
+    told = summary(found)
+    fair = told["fairness"]
+    assert set(fair["groups"]) == {"0", "1"}
+    assert fair["biased"]
+    assert fair["null_moves"] < 1e-9
+    assert 0.5 < told["membership"]["auc"]["value"] <= 1
+    assert set(told["membership"]["true_positive"]) >= {"0.01", "0.05", "0.1", "0.9"}
+    drawn = figures(found)
+    text = page(found, drawn)
+    for name in ("fairness", "membership"):
+        assert f'<section id="{name}"' in text
+    plain = diagnose(data, num_replicas=1024)
+    assert '<section id="fairness"' not in page(plain, figures(plain))
+
+
+@pytest.mark.slow
+def test_command_writes_a_folder(capsys):
+    line = "windows --means 2,-2,9 --variances 1 --json --quiet --quick".split()
+    assert cli.main([*line, "--tree", "[[0,1],2]", "--initial", "0"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["certificate"]["target"] == ["0", "1"]
+    with xarray.open_dataset("jaxwin-windows/results.nc", engine="h5netcdf") as saved:
+        assert "survival" in saved
+    on_disk = json.loads(open("jaxwin-windows/summary.json").read())
+    assert on_disk["windows"] == told["windows"]
+
+
+LINE = "windows --means 2,-2,9 --variances 1 --quiet"
+BAD = {
+    f"{LINE} --epsilon 0": "epsilon",
+    f"{LINE} --epsilon 1.5": "epsilon",
+    f"{LINE} --initial 0,2 --target 0,1": "inside",
+    f"{LINE} --initial 7": "label 7",
+    f"{LINE} --tree [[0,1],[1,2]]": "overlap",
+    f"{LINE} --weights 0.5,-0.1,0.6": "weights",
+    f"{LINE} --weights 0.5,0.1,0.1": "sum to 1",
+    f"{LINE} --members nowhere.npy": "nowhere.npy",
+    "windows --entry nothing": "MODULE:NAME",
+    "windows --entry nowhere_at_all:law": "fails",
+    "windows --entry math:pi": "fails",
+    "windows --groups nothing --quick": "groups",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_is_one_line_and_exit_code_two(line, capsys):
+    assert cli.main(line.split()) == 2
+    message = capsys.readouterr().err.strip()
+    assert "\n" not in message
+    assert BAD[line] in message
+
+
+def test_members_go_with_candidates():
+    points, _, _ = labelled(n=40)
+    with pytest.raises(BadInput, match="go together"):
+        windows_of(CLUSTERS, members=from_arrays(points))
