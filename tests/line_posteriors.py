@@ -6,6 +6,7 @@ cut into hundreds of pieces.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def pieces(density: Density, exponent, near: list) -> tuple[np.ndarray, np.ndarr
         marks = np.sort(np.array([low, *cuts, high], np.longdouble))
         ends = np.concatenate(
             [
-                np.linspace(a, b, PIECES + 1)[:-1]
+                np.linspace(a, b, max(PIECES // (marks.size - 1), 4) + 1)[:-1]
                 for a, b in zip(marks[:-1], marks[1:], strict=True)
             ]
             + [marks[-1:]]
@@ -82,9 +83,10 @@ def pieces(density: Density, exponent, near: list) -> tuple[np.ndarray, np.ndarr
     return places.ravel(), (half[:, None] * WEIGHTS).ravel()
 
 
+@lru_cache
 def log_mass(density: Density) -> float:
     """Log of the integral of exp(psi)."""
-    spread = density.centre + density.scale * np.linspace(-50, 50, 4001)
+    spread = density.centre + density.scale * np.linspace(-50, 50, 801)
     places, weights = pieces(density, density.psi, [spread.astype(np.longdouble)])
     values = density.psi(places)
     top = values.max()
@@ -127,7 +129,7 @@ def posterior(density: Density, x: float, alpha: float, sigma: float) -> Posteri
         high=np.longdouble(density.high) - origin,
     )
     exponent = lambda v: moved.psi(v) - 0.5 * ((missing - alpha * v) / sigma) ** 2
-    spread = np.linspace(-50, 50, 4001).astype(np.longdouble)
+    spread = np.linspace(-50, 50, 801).astype(np.longdouble)
     near = [moved.centre + moved.scale * spread, np.asarray(moved.cuts, spread.dtype)]
     if alpha > 0:
         near.append((missing + sigma * spread) / alpha)

@@ -154,7 +154,8 @@ def test_scales_apart_have_a_peak_each():
     found = information.class_rate(law, times)
     near = np.log(np.array([3.0, 100.0])) - np.log(PEAK)
     np.testing.assert_allclose(found.maxima, near, atol=0.06)
-    assert np.abs(near - float(found.peak.time.time)).min() < 1e-3
+    # The spread within the outer two adds 9 e^{-2t} = 1e-3 to the variance there.
+    assert np.abs(near - float(found.peak.time.time)).min() < 3e-3
 
 
 def test_no_peak_is_an_answer():

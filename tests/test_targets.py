@@ -1,7 +1,8 @@
 """The battery of the targets: one line in CASES inherits every test of this file.
 
 References are plain numpy: every law here is a mixture of Gaussians (or of point
-masses), written down by its eigenvectors and eigenvalues.
+masses), written down by its eigenvectors and eigenvalues, or of products of symmetric
+densities of given means and variances, by brute force.
 """
 
 import itertools
@@ -17,8 +18,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.interpolate
+import scipy.special
 import scipy.stats
 from batteries import some
+from line_posteriors import Density, posterior
 
 from jaxwin.targets import (
     AbstractDiscreteLaw,
@@ -28,8 +33,10 @@ from jaxwin.targets import (
     GaussianMixture,
     HiddenManifold,
     IsingChain,
+    ProductMixture,
     Spins,
     _empirical,
+    factors,
 )
 
 EPS = np.finfo(float).eps
@@ -49,6 +56,8 @@ class Law:
     values: np.ndarray
     labels: np.ndarray
     mask: tuple[bool, ...]
+    # Of the densities along the axes where they are not Gaussian, see KINDS.
+    kind: str = ""
 
     @property
     def kept(self) -> np.ndarray:
@@ -85,6 +94,8 @@ class Posterior:
 
 
 def reference(law: Law, x: np.ndarray, alpha: float, sigma: float) -> Posterior:
+    if law.kind:
+        return by_brute_force(law, x, alpha, sigma)
     noised = alpha**2 * law.values + sigma**2
     inside = np.einsum("kd,kdr->kr", x - alpha * law.means, law.basis)
     log_kernel = -0.5 * np.sum(inside**2 / noised + np.log(2 * np.pi * noised), axis=1)
@@ -109,6 +120,38 @@ def reference(law: Law, x: np.ndarray, alpha: float, sigma: float) -> Posterior:
         spreads,
         mean,
         covariance,
+        np.array(labels),
+    )
+
+
+def by_brute_force(law: Law, x: np.ndarray, alpha: float, sigma: float) -> Posterior:
+    density, variances = density_of(law.kind), np.einsum("kii->ki", law.dense())
+    each = [
+        [
+            posterior(density(m, v), x_i, alpha, sigma)
+            for m, v, x_i in zip(*row, x, strict=True)
+        ]
+        for row in zip(law.means, variances, strict=True)
+    ]
+    pick = lambda name: np.array([[getattr(p, name) for p in row] for row in each])
+    log_kernel, centres = pick("log_density").sum(axis=1), pick("mean")
+    with np.errstate(divide="ignore"):
+        joint = np.log(law.kept) + (log_kernel - log_kernel.max())
+    weights = np.exp(joint - np.logaddexp.reduce(joint))
+    spreads = np.stack([np.diag(row) for row in pick("variance")])
+    mean = weights @ centres
+    apart = centres - mean
+    labels = [
+        np.logaddexp.reduce(joint[law.labels == c]) - np.logaddexp.reduce(joint)
+        for c in range(len(law.mask))
+    ]
+    return Posterior(
+        float(log_kernel.max() + np.logaddexp.reduce(joint)),
+        weights,
+        centres,
+        spreads,
+        mean,
+        np.einsum("k,kij->ij", weights, spreads) + (weights * apart.T) @ apart,
         np.array(labels),
     )
 
@@ -198,6 +241,91 @@ def drawn(kind: str, floor: float) -> tuple[Callable[..., GaussianMixture], Law]
     return make, replace(again, basis=np.broadcast_to(basis, again.basis.shape))
 
 
+@lru_cache
+def density_of(kind: str) -> Callable[[float, float], Density]:
+    """Densities of a kind, each built once."""
+    return lru_cache(KINDS[kind][1])
+
+
+def products(law: Law) -> ProductMixture:
+    factor, variances = KINDS[law.kind][0], np.einsum("kii->ki", law.dense())
+    rows = [
+        [factor(m, v) for m, v in zip(*row, strict=True)]
+        for row in zip(law.means, variances, strict=True)
+    ]
+    return ProductMixture(rows, law.weights, labels=law.labels)
+
+
+# Half-width of an interval that holds all but 1e-3 of a Gaussian, and its variance.
+CUT = 3.3
+CUT_VARIANCE = scipy.stats.truncnorm.expect(lambda y: y**2, (-CUT, CUT))
+LOG_COSH = lambda y: np.logaddexp(y, -y)
+TABLE = np.linspace(-4, 4, 60)
+SPLINE = scipy.interpolate.CubicSpline(TABLE, -2 * LOG_COSH(TABLE) - TABLE**2 / 9)
+FINE = np.linspace(-4, 4, 80_001)
+TABLE_VARIANCE = scipy.integrate.simpson(
+    FINE**2 * np.exp(SPLINE(FINE)), x=FINE
+) / scipy.integrate.simpson(np.exp(SPLINE(FINE)), x=FINE)
+# Of exp(-y^4 / 4).
+WELL_VARIANCE = 2 * scipy.special.gamma(0.75) / scipy.special.gamma(0.25)
+
+
+def on_table(m: float, v: float) -> Density:
+    scale = float(np.sqrt(v / TABLE_VARIANCE))
+    psi = lambda u: SPLINE(((u - m) / scale).astype(float)).astype(np.longdouble)
+    ends = m + scale * TABLE
+    return Density(psi, m, scale, tuple(ends), ends[0], ends[-1])
+
+
+def in_interval(m: float, v: float) -> Density:
+    sd = float(np.sqrt(v / CUT_VARIANCE))
+    psi = lambda u: -0.5 * ((u - m) / sd) ** 2
+    return Density(psi, m, sd, low=m - CUT * sd, high=m + CUT * sd)
+
+
+# A factor of a mean and a variance, and the same density in numpy.
+KINDS: dict[str, tuple[Callable[..., factors.AbstractFactor], Callable]] = {
+    "Laplace": (
+        lambda m, v: factors.laplace(m, np.sqrt(v / 2)),
+        lambda m, v: Density(
+            lambda u: -np.abs(u - m) / np.sqrt(v / 2), m, np.sqrt(v / 2), (m,)
+        ),
+    ),
+    "logistic": (
+        lambda m, v: factors.logistic(m, np.sqrt(3 * v) / np.pi),
+        lambda m, v: Density(
+            lambda u: -2 * LOG_COSH((u - m) * np.pi / np.sqrt(12 * v)), m, np.sqrt(v)
+        ),
+    ),
+    "well": (
+        lambda m, v: factors.quartic(m, np.inf, (v / WELL_VARIANCE) ** 2),
+        lambda m, v: Density(
+            lambda u: -((u - m) ** 4) / (4 * (v / WELL_VARIANCE) ** 2), m, np.sqrt(v)
+        ),
+    ),
+    "interval": (
+        lambda m, v: factors.truncated_gaussian(
+            m - CUT * np.sqrt(v / CUT_VARIANCE),
+            m + CUT * np.sqrt(v / CUT_VARIANCE),
+            m,
+            v / CUT_VARIANCE,
+        ),
+        in_interval,
+    ),
+    "table": (
+        lambda m, v: factors.tabulated(
+            m + np.sqrt(v / TABLE_VARIANCE) * TABLE, SPLINE(TABLE)
+        ),
+        on_table,
+    ),
+}
+SPREAD = [[0.3, 0.8, 0.1], [0.2, 1.0, 0.5], [0.6, 0.4, 0.9]]
+
+
+def of_kind(kind: str, **options: Any) -> Law:
+    return replace(law(3, 3, SPREAD, **options), kind=kind)
+
+
 COUPLINGS, SHARES = np.array([0.3, 1.1, -0.5]), np.array([0.4, 0.35, 0.25])
 CHAIN, MAGNET = IsingChain(COUPLINGS, 3, SHARES), CurieWeiss(1.5, 3)
 
@@ -258,7 +386,7 @@ class Case:
     def rotation(self) -> np.ndarray:
         """A rotation (a signed permutation for axes-bound laws)."""
         d = self.dimension
-        if self.make is diagonal:
+        if self.make in (diagonal, products):
             return -np.roll(np.eye(d), 1, axis=0)
         return np.linalg.qr(np.random.default_rng(9).normal(size=(d, d)))[0]
 
@@ -304,6 +432,11 @@ CASES = [
         movable=False,
     ),
     Case("Curie-Weiss", spins(MAGNET), words(magnet_joint), movable=False),
+    Case("Laplace", products, of_kind("Laplace")),
+    Case("logistic", products, of_kind("logistic", labels=[1, 0, 1])),
+    Case("well", products, of_kind("well")),
+    Case("interval", products, of_kind("interval")),
+    Case("table", products, of_kind("table", labels=[0, 1, 1], mask=[0, 1])),
     Case("isotropic 1-D", isotropic, law(3, 1, [[0.3], [0.8], [0.1]], seed=1)),
     Case("point masses 1-D", isotropic, law(3, 1, 0.0, seed=1)),
     Case("diagonal 1-D", diagonal, law(3, 1, [[0.3], [0.8], [0.1]], seed=1)),
@@ -318,6 +451,10 @@ BY_NAME = {case.name: case for case in CASES}
 # Kinds whose lines others run too, on another shape: each compiles everything again.
 AGAIN = {
     "diagonal",
+    "logistic",
+    "well",
+    "interval",
+    "table",
     "isotropic point masses",
     "full singular",
     "isotropic beside a point mass",
@@ -867,6 +1004,9 @@ def parameters(target) -> list[jax.Array]:
         return [target.blocks.points, target.blocks.log_weights]
     if isinstance(target, Spins):
         return jax.tree.leaves(target.law)
+    if isinstance(target, ProductMixture):
+        # Ends of intervals and knots move on their own: what holds for all kinds.
+        return [target.log_weights]
     return [target.means, target.log_weights]
 
 

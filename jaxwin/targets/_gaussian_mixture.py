@@ -35,6 +35,7 @@ from jaxwin.targets._mixture_arguments import (
     checked_weights,
     like,
 )
+from jaxwin.targets._weighted_rows import average, scatter
 
 
 class GaussianMixture(AbstractLabelledTarget):
@@ -241,7 +242,7 @@ class GaussianMixture(AbstractLabelledTarget):
         sigma = noise_with_a_score(sigma, self._point_masses)
         seen, weight = self._weighted(x, alpha, sigma)
         within = self.covariance.dense_sum(weight[:, None] / seen.noised())
-        return _scatter(weight, seen.scores(x)) - within
+        return scatter(weight, seen.scores(x)) - within
 
     def jacobian_product(
         self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -254,11 +255,11 @@ class GaussianMixture(AbstractLabelledTarget):
         sigma = noise_with_a_score(sigma, self._point_masses)
         seen, weight = self._weighted(x, alpha, sigma)
         scores = seen.scores(x)
-        centred = scores - _average(weight, scores)[None]
+        centred = scores - average(weight, scores)[None]
         along = jnp.sum(centred * v[None], axis=1)
         vs = jnp.broadcast_to(v, self.means.shape)
         within = self.covariance.apply(1 / seen.noised(), vs)
-        return _average(weight, along[:, None] * centred - within)
+        return average(weight, along[:, None] * centred - within)
 
     def posterior_covariance(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -267,7 +268,7 @@ class GaussianMixture(AbstractLabelledTarget):
         seen, weight = self._weighted(x, alpha, sigma)
         left = as_float(sigma) ** 2 * self.covariance.spectrum()[0] / seen.noised()
         within = self.covariance.dense_sum(weight[:, None] * left)
-        return _scatter(weight, seen.means_given(x)) + within
+        return scatter(weight, seen.means_given(x)) + within
 
     def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
         """Mean, score and their divergences, O(K d) unless covariances are full.
@@ -363,7 +364,7 @@ class GaussianMixture(AbstractLabelledTarget):
     def moments(self) -> Moments:
         """Mean and covariance: between the means plus within the components."""
         weights = jnp.exp(self.log_weights)
-        mean = _average(weights, self.means)
+        mean = average(weights, self.means)
         between = (self.means - mean[None]).T * jnp.sqrt(weights)[None]
         within, variance = self.covariance.factor(weights)
         return Moments(mean, jnp.concatenate([between, within], axis=1), variance)
@@ -392,18 +393,6 @@ class GaussianMixture(AbstractLabelledTarget):
         """The components one by one, and their responsibilities."""
         log_p = self._seen(alpha, sigma).log_responsibilities(x)
         return self._any_seen(alpha, sigma), jnp.exp(log_p)
-
-
-def _average(weights: Float[Array, " k"], rows: Float[Array, "k d"]) -> Point:
-    return jnp.matmul(weights, rows, precision="highest")
-
-
-def _scatter(
-    weights: Float[Array, " k"], rows: Float[Array, "k d"]
-) -> Float[Array, "d d"]:
-    """Covariance of the rows under the weights, centred first."""
-    centred = rows - _average(weights, rows)[None]
-    return jnp.matmul((centred * weights[:, None]).T, centred, precision="highest")
 
 
 def _mixture(

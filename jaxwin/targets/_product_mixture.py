@@ -21,6 +21,7 @@ from jaxwin.targets._base import (
 )
 from jaxwin.targets._labels import restricted_log_weights
 from jaxwin.targets._mixture_arguments import checked_classes, checked_weights
+from jaxwin.targets._weighted_rows import average, scatter
 from jaxwin.targets.factors import AbstractFactor
 from jaxwin.targets.factors._posterior import (
     Seen,
@@ -118,7 +119,7 @@ class ProductMixture(AbstractLabelledTarget):
     def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """Posterior mean E[x0 | x]."""
         weight, each = self._weighted(x, alpha, sigma)
-        return _average(weight, each.mean)
+        return average(weight, each.mean)
 
     def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
         """Score of the noised mixture.
@@ -128,7 +129,7 @@ class ProductMixture(AbstractLabelledTarget):
         """
         sigma = noise_with_a_score(sigma, lambda: False)
         weight, each = self._weighted(x, alpha, sigma)
-        return _average(weight, each.score)
+        return average(weight, each.score)
 
     def score_jacobian(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -140,7 +141,7 @@ class ProductMixture(AbstractLabelledTarget):
         """
         sigma = noise_with_a_score(sigma, lambda: False)
         weight, each = self._weighted(x, alpha, sigma)
-        return jnp.diag(_average(weight, each.slope)) + _scatter(weight, each.score)
+        return jnp.diag(average(weight, each.slope)) + scatter(weight, each.score)
 
     def jacobian_product(
         self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
@@ -152,17 +153,17 @@ class ProductMixture(AbstractLabelledTarget):
         """
         sigma = noise_with_a_score(sigma, lambda: False)
         weight, each = self._weighted(x, alpha, sigma)
-        centred = each.score - _average(weight, each.score)[None]
+        centred = each.score - average(weight, each.score)[None]
         along = jnp.sum(centred * v[None], axis=1)
-        return _average(weight, along[:, None] * centred + each.slope * v[None])
+        return average(weight, along[:, None] * centred + each.slope * v[None])
 
     def posterior_covariance(
         self, x: Point, alpha: ScalarLike, sigma: ScalarLike
     ) -> Float[Array, "d d"]:
         """Posterior covariance Cov[x0 | x], within components plus between them."""
         weight, each = self._weighted(x, alpha, sigma)
-        within = channel_variance(sigma) * _average(weight, each.relative_variance)
-        return jnp.diag(within) + _scatter(weight, each.mean)
+        within = channel_variance(sigma) * average(weight, each.relative_variance)
+        return jnp.diag(within) + scatter(weight, each.mean)
 
     def local(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Local:
         """Mean, score and their divergences, without a matrix.
@@ -173,7 +174,7 @@ class ProductMixture(AbstractLabelledTarget):
         sigma = noise_with_a_score(sigma, lambda: False)
         weight, each = self._weighted(x, alpha, sigma)
         variance = channel_variance(sigma)
-        mean, score = _average(weight, each.mean), _average(weight, each.score)
+        mean, score = average(weight, each.mean), average(weight, each.score)
         square = lambda rows, centre: jnp.sum((rows - centre[None]) ** 2, axis=1)
         # sigma^2 (score_k - score) = alpha (mean_k - mean): by the one that is exact.
         narrow = variance < as_float(alpha) ** 2
@@ -236,9 +237,9 @@ class ProductMixture(AbstractLabelledTarget):
         """Mean and covariance: between the components plus within them."""
         weights = jnp.exp(self.log_weights)
         means, variances = self._clean_moments()
-        mean = _average(weights, means)
+        mean = average(weights, means)
         between = (means - mean[None]).T * jnp.sqrt(weights)[None]
-        within = jnp.diag(jnp.sqrt(_average(weights, variances)))
+        within = jnp.diag(jnp.sqrt(average(weights, variances)))
         factor = jnp.concatenate([between, within], axis=1)
         return Moments(mean, factor, jnp.zeros_like(mean[0]))
 
@@ -348,15 +349,3 @@ def _grouped(
     stack = lambda *leaves: jnp.stack(leaves)
     groups = [jax.tree.map(stack, *(factors[i] for i in at)) for at in kinds.values()]
     return tuple(groups), tuple(tuple(at) for at in kinds.values())
-
-
-def _average(weights: Float[Array, " k"], rows: Float[Array, "k d"]) -> Point:
-    return jnp.matmul(weights, rows, precision="highest")
-
-
-def _scatter(
-    weights: Float[Array, " k"], rows: Float[Array, "k d"]
-) -> Float[Array, "d d"]:
-    """Covariance of the rows under the weights, centred first."""
-    centred = rows - _average(weights, rows)[None]
-    return jnp.matmul((centred * weights[:, None]).T, centred, precision="highest")
