@@ -293,6 +293,7 @@ def check_kills(folder: Path, count: int, longest: float) -> None:
     assert found == digest(straight)
 
 
+@pytest.mark.slow
 def test_sigkill_at_random_moments(tmp_path):
     check_kills(tmp_path / "run", 5, 0.12)
 

@@ -245,6 +245,7 @@ def test_json_is_all_of_standard_output(finished):
     assert summary["normalization"] == "none"
 
 
+@pytest.mark.slow
 def test_folder_is_whole(finished):
     folder, *_ = finished
     names = {path.name for path in (folder / "jaxwin-report").iterdir()}

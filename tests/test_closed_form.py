@@ -95,6 +95,7 @@ def test_times_cover_all_that_is_decided(scale):
     assert np.all(np.diff(times) > 0)
 
 
+@pytest.mark.slow
 def test_times_where_nothing_is_decided_are_the_whole_clock():
     law = GaussianMixture.isotropic([[0.0], [0.0]], 1.0)
     times = speciation.decided_times(Observed(law, Gaussian()), 8)

@@ -348,6 +348,7 @@ def test_crossings_lie_on_their_curves(curve):
     assert float(curve.t_log2.time) < float(curve.t_rest.time)
 
 
+@pytest.mark.slow
 def test_intervals_over_fresh_data_hold_those_given_these(curve):
     for name in ("t_half", "t_rest", "t_log2"):
         given, fresh = getattr(curve, name), getattr(curve.fresh, name)

@@ -183,6 +183,7 @@ def test_whole_curves_are_resampled():
     assert abs(float(found.stderr) / error - 1) < 0.2
 
 
+@pytest.mark.slow
 def test_interval_covers():
     # 200 replicates; truth: the noiseless curve; binomial: 95 % +- 4 * 1.54 %.
     truth = float(without_noise(AXIS, falling(AXIS), LEVEL).time)

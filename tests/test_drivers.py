@@ -536,6 +536,7 @@ def test_starts_have_their_law(t):
     assert float(found) == pytest.approx(exact, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_horizon_bias_of_a_gaussian_and_of_a_mixture():
     one = GaussianMixture.diagonal([[1.0, -0.5]], [[0.3, 2.0]])
     t = 0.8

@@ -95,6 +95,7 @@ def test_histogram_against_plain_numpy(found):
     assert agree(counts_of(found), np.roll(other, 1)) < 1e-6
 
 
+@pytest.mark.slow
 def test_reverse_runs_have_the_same_law():
     """Time reversal: 4,096 reverse runs of exact transitions, 4,096 forward paths."""
     points, grid = POINTS[:12, :2], np.geomspace(0.02, 2.0, 12)

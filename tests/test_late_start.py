@@ -36,6 +36,7 @@ def quadrature(p, t, variance=0.0, half=1.0):
     return WEIGHTS @ given / WEIGHTS.sum()
 
 
+@pytest.mark.slow
 def test_two_deltas_at_reference_points():
     # theory/symmetry_and_clocks.md, section 1.8, Gaussian start.
     times = np.array([0.2, 0.25, 0.2926416543281432, 0.5, 0.6, 1.0])

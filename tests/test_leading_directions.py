@@ -81,6 +81,7 @@ def test_a_jacobian_that_is_not_symmetric_is_flagged():
     assert np.all(found.residual > 1e-3)
 
 
+@pytest.mark.slow
 def test_gradient_is_the_finite_difference():
     law, (alpha, sigma) = two_blobs(300), levels(0.5)
     x, along = jr.normal(jr.key(3), (2, 300))

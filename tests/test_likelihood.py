@@ -147,6 +147,7 @@ def test_a_density_at_the_clean_end_outside_jit():
     np.testing.assert_allclose(found.value, exact, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_times_between_the_ends_are_checked_and_bounds_are_finite():
     score, x = ExactScore(law_of("isotropic", 2), OU), jnp.ones(2)
     with pytest.raises(ValueError, match="must decrease strictly"):

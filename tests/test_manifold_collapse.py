@@ -160,6 +160,7 @@ def test_order_and_limits():
     assert not bool(factor_time(500.0, 0.1).found)
 
 
+@pytest.mark.slow
 def test_gradients():
     ours = lambda rate, ratio: collapse.factor_time(rate, ratio).time
     assert_slopes(ours, (0.1, 0.5), (0.3, 1.0), (0.02, 2.5), (1e-4, 0.99))

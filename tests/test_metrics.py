@@ -137,6 +137,7 @@ def test_staircase_is_whole():
             np.testing.assert_allclose(mass, 1 / size, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_law_by_its_quantiles():
     """W_1 and W_2 of normals; 4 standard errors and the O(1/n) of the midpoints."""
     normal = jax.scipy.stats.norm.ppf

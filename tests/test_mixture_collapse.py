@@ -43,6 +43,7 @@ def test_two_equal_clusters(d, std):
         np.testing.assert_allclose(found, exact, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.5, 0.2, 0.999, 1.0])
 def test_unequal_weights(weight):
     mixture = line([1.0, -0.4], 0.25, [weight, 1 - weight], dimension=5)
@@ -91,6 +92,7 @@ def test_several_clusters_of_several_widths(snr):
     np.testing.assert_allclose(found, expected + np.log1p(snr * 1e-4), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_time_from_the_denoiser():
     # 5.26: log n = I = int mmse / 2 dsnr, the mmse from the mixture's own denoiser.
     d, n = 256, 20_000
@@ -254,6 +256,7 @@ def test_curse_against_scipy():
     np.testing.assert_allclose(found.t_collapse.time[0, 0], expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_gradients_in_the_means_of_a_mixture():
     means = jnp.array([[1.0, 2.0, 0.0], [-1.0, 0.5, 3.0]])
 

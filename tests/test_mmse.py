@@ -103,6 +103,7 @@ def test_errors_of_a_table_come_from_its_blocks():
 # Measured
 
 
+@pytest.mark.slow
 def test_collapse_of_the_published_mixture():
     """5.26: d = 256, n = 20,000, within 1e-3; 4,096 points err by 0.0004."""
     levels = np.arange(-11.0, -1.4, 0.25)

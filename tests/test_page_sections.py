@@ -73,6 +73,7 @@ def test_which_criterion_to_believe(two, pair, spectrum, said):
     assert re.sub("<.*?>", "", known.believe(pair)) == said
 
 
+@pytest.mark.slow
 def test_without_a_difference_of_means_the_spectrum_is_not_judged(two):
     none = jnp.zeros_like(two.t_S.top_eigenvalue)
     times = dataclasses.replace(two.t_S, between_class_eigenvalue=none)
@@ -286,6 +287,7 @@ def test_classes_that_were_not_drawn_have_no_confusion(two):
     assert "nan" not in text.lower().replace("covariance", "")
 
 
+@pytest.mark.slow
 def test_schedule_is_written_beside_the_page(images, tmp_path):
     write(images, tmp_path / "report")
     saved = json.loads((tmp_path / "report" / "schedule.json").read_text())

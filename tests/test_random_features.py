@@ -31,6 +31,7 @@ def gaussian_average(function, *count):
     return np.sum(weight[0] * function(*grid))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("time", "noise", "data_sq", "rest_sq"), REFERENCE)
 def test_constants_of_the_reference(time, noise, data_sq, rest_sq):
     found = constants(time)

@@ -118,6 +118,7 @@ def test_speciation_times_of_one_and_eight():
     assert abs(float(times.curvature.time) - 0.5 * np.log(bent)) < 1e-9
 
 
+@pytest.mark.slow
 def test_first_direction_is_the_class_direction():
     # cos^2 = 0.97.
     spectrum = speciation.spectrum(pair_law(), 3)

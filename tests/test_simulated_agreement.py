@@ -105,6 +105,7 @@ PRINTED = {  # 5.6: closed form; the released simulation with 10,000 pairs
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_printed_curves_share_a_compilation(monkeypatch):
     """5.6: against the closed form and the released points, by one trace."""
     traces, numbers, kept = [], [], _simulated._Pairs._ends
@@ -370,6 +371,7 @@ def test_stated_errors_are_those_of_repetitions():
     assert abs(errors.mean() / times.std(ddof=1) - 1) < 0.35
 
 
+@pytest.mark.slow
 def test_odd_numbers_of_pairs():
     found = exactly(clusters(4, 4.0), BRANCHES, 37, num_steps=1)
     assert found.count == 37

@@ -70,6 +70,7 @@ def test_states_of_a_large_magnet():
         assert agrees(result.phi[i], result.stderr[i], phi, error)
 
 
+@pytest.mark.slow
 def test_states_of_a_small_magnet():
     """N = 64 against numpy: words by magnetisation, the field on a grid, seed 0."""
     n, coupling, count = 64, 1.5, 2000

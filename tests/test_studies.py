@@ -49,6 +49,7 @@ def test_speciation_of_a_mixture_is_its_theory():
     assert set(study.figures) == {"agreement", "information", "sequence"}
 
 
+@pytest.mark.slow
 def test_speciation_of_a_law_without_classes():
     found = speciation_of(GaussianMixture.isotropic([[0.0, 0.0]], 4.0)).summary
     assert found["t_phi"] is None
@@ -113,6 +114,7 @@ def test_collapse_of_data_has_no_population():
     assert abs(found["t_gauss"]["value"] - float(gauss.time)) < 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", some(["speciation", "collapse"], ["speciation"]))
 def test_command_writes_a_folder(capsys, command):
     argv = [command, "--means", "2,-2", "--variances", "1", "--dimension", "3"]
@@ -181,6 +183,7 @@ def test_list_of_figures(capsys):
     assert "`name` is missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_clones_lie_on_the_theory():
     study = reproduce("dynamical-regimes-clones", num_replicas=1000)
     found = study.results
@@ -280,6 +283,7 @@ def test_image_classes_by_the_data_and_by_kernels(tmp_path):
     assert float(data.agreement.crossing.time) > half[0]
 
 
+@pytest.mark.slow
 def test_data_sets_beside_the_published_table(tmp_path):
     """Two images classes with a known largest eigenvalue, as MNIST is laid out."""
     rng = np.random.default_rng(0)

@@ -477,6 +477,7 @@ def test_a_resumed_pass_has_the_same_bits(found, tmp_path):
     assert eqx.tree_equal(resumed, whole)
 
 
+@pytest.mark.slow
 def test_few_points_have_no_groups_and_a_single_point_no_others():
     labels = np.append(JOINT[:198], 5)
     small = sweep(Empirical(DATA[:199], labels), TIMES, num_replicas=32 * BATCH)

@@ -150,6 +150,7 @@ def test_own_weight_at_full_size():
 # Numerics
 
 
+@pytest.mark.slow
 def test_gradients():
     assert_slopes(
         lambda rate, variance: collapse.onset_time(rate, variance).time,

@@ -106,6 +106,7 @@ def test_rescaled_time_makes_a_step():
         assert abs(phi[1] - 0.5) < off
 
 
+@pytest.mark.slow
 def test_measured_curves_collapse_and_a_wrong_time_does_not():
     # Unit clusters at two d, reduced; keys 0 and 1, 2,048 replicas: errors along a
     # curve are correlated, so noises are few.
