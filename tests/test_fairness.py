@@ -243,6 +243,8 @@ def test_sampled_tables_agree_with_quadrature_and_keep_their_balance():
     balance = found.weight[:, None] * found.null.destination
     np.testing.assert_allclose(balance, np.swapaxes(balance, 1, 2), atol=1e-15)
     np.testing.assert_allclose(found.model.destination.sum(axis=2), 1, atol=1e-14)
+    # Normalised curves of two groups are one in every draw: so are their errors.
+    assert float(found.null.gap_middle.stderr) < 1e-9
     gap, known = found.null.gap_95, exact.null.gap_95
     assert 0 < float(gap.stderr) < 0.03
     assert abs(float(gap.time) - float(known.time)) < 4 * float(gap.stderr)
@@ -317,6 +319,7 @@ def test_printed_survival_along_the_flow():
     np.testing.assert_allclose(
         found.sde.survival[3], [0.9411293362, 0.4701640257], rtol=0, atol=6e-11
     )
+    np.testing.assert_allclose(found.flow.destination.sum(axis=2), 1, atol=1e-12)
     # The boundary lies at the quantile w of the noised law, at every m.
     cdf = scipy.stats.norm.cdf
     for i, m in enumerate(M[1:]):
