@@ -171,7 +171,7 @@ def flow_survival(
             stochastic step, a noise of zero.
 
     References:
-        windows.md 2.4 (derived); arXiv:2011.13456, section 4.3 (the flow).
+        Derived; arXiv:2011.13456, section 4.3 (the flow).
     """
     back = data if model is None else model
     if not isinstance(data, Observed) or not isinstance(back, Observed):

@@ -89,7 +89,7 @@ def share(
         BadInput: As `group_survival`.
 
     References:
-        windows.md 2.4 (derived).
+        Derived.
     """
     levels, parts = checked(data, noises, groups, model)
     found = cross(data, model, parts, levels, **options)

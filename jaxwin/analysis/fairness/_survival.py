@@ -116,7 +116,7 @@ def group_survival(
             other labels or another channel; fewer than 4 noises, or not increasing.
 
     References:
-        windows.md 2.4 (derived); arXiv:2403.01633 for the experiment.
+        Derived; arXiv:2403.01633 for the experiment.
     """
     levels, parts = checked(data, noises, groups, model)
     found = cross(data, model, parts, levels, **options)

@@ -11,7 +11,7 @@ import scipy.special
 import scipy.stats
 from jaxtyping import Float
 
-# False-positive rates at which detectors are compared (windows.md 2.1).
+# False-positive rates at which detectors are compared.
 RATES = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 # Draws of the interval of a rate.
 DRAWS = 2000
