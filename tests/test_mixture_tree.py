@@ -30,6 +30,7 @@ from jaxwin.analysis.windows import (
     tree_conditions,
     two_sided_matrix,
 )
+from jaxwin.analysis.windows._mixture_tree import _amounts
 from jaxwin.analysis.windows._overlaps import class_overlaps
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.io import to_dataset, to_json
@@ -113,6 +114,19 @@ def test_noise_amounts_make_a_tree():
     assert not tree_conditions(law, found.tree, late, 0.1).met[4]
     flat = np.append(np.full(6, 3.4), 7.0)
     assert not tree_conditions(law, found.tree, flat, 0.1).holds
+
+
+def test_noises_keep_below_those_of_parents():
+    # Nodes that may go on after their parents, and one that begins after its parent
+    # ends; inside the intervals noises grow.
+    tree = Tree.nested([[[0, 1], 2], 3])
+    low = np.array([0.0, 0, 0, 0, 1.0, 1.5, 2.0])
+    high = np.array([9.0, 0.4, 9.0, 0.1, 9.0, 9.0, np.inf])
+    amount = _amounts(tree, low, high)
+    assert np.all((low <= amount) & (amount <= high))
+    assert np.all(amount[tree.parent[:-1]] > amount[:-1])
+    high[5] = 0.9
+    assert np.all(np.isnan(_amounts(tree, low, high)))
 
 
 def test_a_clock_that_ends_early():
