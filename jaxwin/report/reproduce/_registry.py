@@ -9,13 +9,26 @@ from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report.reproduce import (
     _clones,
+    _coins,
+    _covariances,
     _curse,
     _datasets,
     _excess,
+    _fairness_suite,
+    _girsanov,
+    _hierarchy,
+    _log_concave,
+    _masking,
+    _membership_suite,
+    _mixture_trees,
     _mnist,
     _phases,
+    _random_means,
     _scaling,
+    _simplex,
+    _theorem,
     _trajectories,
+    _two_components,
 )
 
 _MODULES = (
@@ -27,6 +40,19 @@ _MODULES = (
     _curse,
     _datasets,
     _mnist,
+    _two_components,
+    _theorem,
+    _hierarchy,
+    _mixture_trees,
+    _random_means,
+    _simplex,
+    _girsanov,
+    _log_concave,
+    _covariances,
+    _masking,
+    _coins,
+    _fairness_suite,
+    _membership_suite,
 )
 ENTRIES = {module.ENTRY.name: module.ENTRY for module in _MODULES}
 
