@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Colours in turn, and a shape for each, for eyes that tell no colours apart.
 COLORS = (BLUE, ORANGE, GREEN, "#8a5fbf", INK)
 SHAPES = "osD^v"
+# From this share of the axis on, names of marks stand left of them.
+NEAR_END = 0.7
 
 # Places and heights; the three kinds of one series have lengths of their own.
 Curve = tuple[np.ndarray, np.ndarray]
@@ -73,18 +75,6 @@ def beside(
         series, COLORS * len(series), SHAPES * len(series), strict=False
     ):
         _draw(axes, one, color, shape)
-    for i, (name, place) in enumerate(marks):
-        axes.axvline(place, color=INK, linewidth=1, linestyle=":")
-        axes.annotate(
-            name,
-            (place, 1),
-            (3, -2 - 11 * i),  # neighbours do not cover each other
-            xycoords=axes.get_xaxis_transform(),
-            textcoords="offset points",
-            va="top",
-            color=INK,
-            fontsize=SMALL,
-        )
     for name, height in levels:
         axes.axhline(height, color=INK, linewidth=1, linestyle=":")
         axes.annotate(
@@ -106,6 +96,8 @@ def beside(
         axes.set_xlim(*xlim)
     if ylim is not None:
         axes.set_ylim(*ylim)
+    for i, (name, place) in enumerate(marks):
+        _mark(axes, name, place, i)
     axes.set_xlabel(xlabel, fontsize=NORMAL)
     axes.set_ylabel(ylabel, fontsize=NORMAL)
     tidy(axes)
@@ -123,6 +115,24 @@ def beside(
         bbox_to_anchor=(1, 1),
     )
     return figure
+
+
+def _mark(axes: Any, name: str, place: float, row: int) -> None:
+    """A line at a place with its name, inside the axes; neighbours in rows."""
+    axes.axvline(place, color=INK, linewidth=1, linestyle=":")
+    seen = axes.transData.transform((place, 0))
+    left = axes.transAxes.inverted().transform(seen)[0] <= NEAR_END
+    axes.annotate(
+        name,
+        (place, 1),
+        (3 if left else -3, -2 - 11 * row),  # neighbours do not cover each other
+        xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points",
+        ha="left" if left else "right",
+        va="top",
+        color=INK,
+        fontsize=SMALL,
+    )
 
 
 def _draw(axes: Any, one: Series, color: str, shape: str) -> None:

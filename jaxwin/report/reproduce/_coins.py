@@ -15,6 +15,7 @@ from jaxwin.execution import run
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report.reproduce._comparison import (
+    HEADROOM,
     SOURCE,
     Comparison,
     compare,
@@ -110,6 +111,7 @@ def _study(measuring: Measuring) -> Study:
                     ("suffices, printed", flips["T_after"]),
                 ],
                 logarithmic=True,
+                ylim=HEADROOM,
             )
         },
         comparison_table(

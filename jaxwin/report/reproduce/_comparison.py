@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 AXES = ("quantity", "noise")
 # Numbers of a name, at some noises.
 Known = Callable[[np.ndarray], Mapping[str, Any]]
-# Of numbers of order one.
-ROUNDING = 1e-12
+# Of numbers of order one; and draws of which a standard error can be told.
+ROUNDING, FEWEST = 1e-12, 10
 SOURCE = "arXiv:2502.00921"
+# Heights of shares, with room for names above them.
+HEADROOM = (-0.03, 1.18)
 OU_TIME = "OU time of the U-turn (more noise →)"
 
 
@@ -43,11 +45,16 @@ class Comparison(eqx.Module):
 
     @property
     def z(self) -> Float[np.ndarray, "q t"]:
-        """Sampled less exact, in standard errors; 0 where only rounding scatters."""
+        """Sampled less exact, in standard errors; 0 where only rounding scatters.
+
+        NaN where nothing was sampled, or where a share is so near to none or all that
+        `FEWEST` draws or fewer show it: the error seen is then none.
+        """
         safe = np.where(self.stderr > ROUNDING, self.stderr, np.inf)
-        return np.where(
-            np.isnan(self.stderr), np.nan, (self.measured - self.predicted) / safe
-        )
+        share = np.minimum(np.abs(self.predicted), np.abs(1 - self.predicted))
+        rare = (share * self.count < FEWEST) & (self.stderr > ROUNDING)
+        known = ~(np.isnan(self.stderr) | rare)
+        return np.where(known, (self.measured - self.predicted) / safe, np.nan)
 
     @property
     def largest_z(self) -> float:
@@ -67,8 +74,8 @@ class Comparison(eqx.Module):
         """Points by noise, and how far off sampling is.
 
         points: `noise`, and by quantity `predicted`, `measured`, `stderr`, `z`, the
-        last three null where nothing was sampled. largest_z: of all of them. draws:
-        replicas of a quantity.
+        last three null where nothing was sampled, `z` also where what is sampled is too
+        rare. largest_z: of all of them. draws: replicas of a quantity.
         """
         number = lambda value: None if np.isnan(value) else float(value)
         points = []

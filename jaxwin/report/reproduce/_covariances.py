@@ -16,6 +16,7 @@ from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._table import add_row
 from jaxwin.report.reproduce._comparison import (
+    HEADROOM,
     OU_TIME,
     Comparison,
     compare,
@@ -151,10 +152,7 @@ def _study(measuring: Measuring) -> Study:
     for level in LEVELS:
         cells = (str(times[d][level]) for d in DIMENSIONS)
         add_row(table, f"TV = {level:g}", *cells, "", "")
-    marks = [
-        (f"TV = {LEVELS[1]:g}, d = {d}", float(times[d][LEVELS[1]].time))
-        for d in DIMENSIONS
-    ]
+    marks = [(f"d = {d}", float(times[d][LEVELS[1]].time)) for d in DIMENSIONS]
     return suite_study(
         ENTRY.name,
         {"isotropic": found, "plane": on_plane},
@@ -167,7 +165,14 @@ def _study(measuring: Measuring) -> Study:
             "quarter_log": quarter,
         },
         {
-            "isotropic": drawn(found, OU_TIME, "probability", marks=marks),
+            "isotropic": drawn(
+                found,
+                OU_TIME,
+                "probability",
+                marks=marks,
+                levels=[("TV = 0.1", LEVELS[1])],
+                ylim=HEADROOM,
+            ),
             "plane": drawn(on_plane, OU_TIME, "probability", [BC, TV, FLIP]),
         },
         table,

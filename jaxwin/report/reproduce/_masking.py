@@ -17,6 +17,7 @@ from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._table import add_row, plain_table
 from jaxwin.report.reproduce._comparison import (
+    HEADROOM,
     SOURCE,
     Comparison,
     compare,
@@ -114,6 +115,7 @@ def _study(measuring: Measuring) -> Study:
                 ("half flip", float(window.half.time)),
                 ("T_before", float(window.before.time)),
             ],
+            ylim=HEADROOM,
         )
     return suite_study(ENTRY.name, results, {"words": rows}, figures, table)
 

@@ -13,6 +13,7 @@ from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._table import add_row, plain_table
 from jaxwin.report.reproduce._comparison import (
+    HEADROOM,
     SOURCE,
     Comparison,
     compare,
@@ -116,6 +117,7 @@ def _study(measuring: Measuring) -> Study:
             f"total variation, {name}",
             marks=[(mark, float(time.time)) for mark, time in marks],
             levels=[("ε", EPSILON), ("1 − ε²", 1 - EPSILON**2)],
+            ylim=HEADROOM,
         )
     summary = {
         "epsilon": EPSILON,

@@ -152,13 +152,14 @@ def _study(measuring: Measuring) -> Study:
         cells = (f"{row[key]['value']:.6f}" for key in times)
         add_row(table, f"{row['epsilon']:g}", *cells, "")
     middle = [("half of all flips", float(np.log(NORM / constants["half"])))]
-    epsilons = np.array(TOLERANCES)
-    line = lambda key: np.array([row[key]["value"] for row in rows])
+    epsilons = np.geomspace(TOLERANCES[-1], TOLERANCES[0], 25)
+    closed = [windows.two_components(NORM, epsilon) for epsilon in epsilons]
+    line = lambda key: np.array([float(getattr(each, key).time) for each in closed])
     shown = {
         "T_before, printed": "before_printed",
-        "T_end, pair": "T_end_pair",
-        "T_end": "T_end",
-        "T_start": "T_start",
+        "T_end, pair": "end_pair",
+        "T_end": "end",
+        "T_start": "start",
         "T_after, printed": "after_printed",
     }
     return suite_study(
