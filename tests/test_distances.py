@@ -356,13 +356,17 @@ def test_reduction_changes_no_distance(kind):
         assert reduced_dimension(law) == 2
         return
     elif kind == "low rank":
+        # Means along one axis, widths along another: a plane.
         axis = np.linalg.qr(rng.normal(size=(6, 2)))[0]
-        means = np.outer([0.0, 1.0, -2.0], axis[:, 0])
-        size = np.array([0.0, 0.8, 1.5])
-        factors = size[:, None, None] * axis[None, :, :1]
-        law = GaussianMixture.low_rank(means, factors, 0.3, [0.2, 0.5, 0.3])
-        flat = GaussianMixture.isotropic(
-            [[0.0], [1.0], [-2.0]], 0.3 + size**2, [0.2, 0.5, 0.3]
+        along, size = np.array([0.0, 1.0, -2.0]), np.array([0.0, 0.8, 1.5])
+        factors = size[:, None, None] * axis[None, :, 1:]
+        law = GaussianMixture.low_rank(
+            np.outer(along, axis[:, 0]), factors, 0.3, [0.2, 0.5, 0.3]
+        )
+        flat = GaussianMixture.diagonal(
+            np.stack([along, 0 * along], axis=1),
+            np.stack([0.3 + 0 * size, 0.3 + size**2], axis=1),
+            [0.2, 0.5, 0.3],
         )
     else:
         variances = np.tile(rng.uniform(0.5, 2, 6), (3, 1))
