@@ -30,7 +30,8 @@ def test_it_is_the_most_likely(n, d, scale):
         method="bounded",
         options={"xatol": 1e-6},
     )
-    assert abs(np.log(found) - best.x) < 1e-3
+    place = best.x  # pyright: ignore[reportAttributeAccessIssue]
+    assert abs(np.log(found) - place) < 1e-3
 
 
 def test_repeated_points_are_one():

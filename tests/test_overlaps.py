@@ -19,7 +19,7 @@ NOISES = np.linspace(0.05, 3.0, 12)
 
 def masks(law, sets):
     prior = law.log_label_prior()
-    return [tuple(members(labels, prior, "set") for labels in pair) for pair in sets]
+    return [(members(a, prior, "set"), members(b, prior, "set")) for a, b in sets]
 
 
 def test_overlaps_are_those_of_quadrature():
