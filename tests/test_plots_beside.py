@@ -62,6 +62,13 @@ def test_marks_and_levels_are_named():
     np.testing.assert_array_equal(axes.lines[2].get_ydata(), [0.5, 0.5])
 
 
+def test_names_of_marks_stay_inside():
+    marks = [("early", 0.2), ("late", 0.95)]
+    axes = axes_of([Series("one", predicted=(X, X))], marks=marks)
+    sides = {text.get_text(): text.get_ha() for text in axes.texts}
+    assert sides == {"early": "left", "late": "right"}
+
+
 def test_many_series_take_colours_again():
     assert len(axes_of([Series(str(i), predicted=(X, X)) for i in range(9)]).lines) == 9
 

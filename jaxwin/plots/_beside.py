@@ -75,6 +75,8 @@ def beside(
         series, COLORS * len(series), SHAPES * len(series), strict=False
     ):
         _draw(axes, one, color, shape)
+    for _, place in marks:
+        axes.axvline(place, color=INK, linewidth=1, linestyle=":")
     for name, height in levels:
         axes.axhline(height, color=INK, linewidth=1, linestyle=":")
         axes.annotate(
@@ -118,8 +120,7 @@ def beside(
 
 
 def _mark(axes: Any, name: str, place: float, row: int) -> None:
-    """A line at a place with its name, inside the axes; neighbours in rows."""
-    axes.axvline(place, color=INK, linewidth=1, linestyle=":")
+    """The name of a place, on the side that is inside the axes; neighbours in rows."""
     seen = axes.transData.transform((place, 0))
     left = axes.transAxes.inverted().transform(seen)[0] <= NEAR_END
     axes.annotate(
