@@ -20,7 +20,7 @@ def as_float(value: AnyArray) -> Array:
     return array.astype(jnp.result_type(float))
 
 
-def channel_variance(sigma: ScalarLike) -> Array:
+def channel_variance(sigma: AnyArray) -> Array:
     """Noise variance sigma^2, raised at sigma = 0 to where limits are read off.
 
     At the square root of the smallest normal number (1e-19 in float32, 1e-154 in

@@ -1,10 +1,10 @@
-"""What pairs of components say of one component and all others, at one level."""
+"""What pairs of components say of one component and all others."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from jaxwin.analysis.windows._pair_geometry import PairGeometry, pair_geometry
 from jaxwin.targets import GaussianMixture
@@ -13,10 +13,12 @@ from jaxwin.targets import GaussianMixture
 class ComponentPairs(eqx.Module):
     """Decomposed pairs of a mixture, its weights, and which share a class.
 
-    Levels are one for all components, or (k, 1): one a row.
+    `pairs`: i < j, each once, (p, 1). `rows`: the same as (k, k, 1). Levels are along
+    the last dimension.
     """
 
-    geometry: PairGeometry
+    pairs: PairGeometry
+    rows: PairGeometry
     log_weights: Float[Array, " k"]
     same: Bool[Array, "k k"]
 
@@ -24,21 +26,21 @@ class ComponentPairs(eqx.Module):
     def of(cls, law: GaussianMixture) -> "ComponentPairs":
         """Of a mixture whose labels are the classes."""
         same = law.labels[:, None] == law.labels[None]
-        return cls(pair_geometry(law), law.log_weights, same)
+        pairs = jax.tree.map(lambda leaf: leaf[..., None], pair_geometry(law))
 
-    def bounds(self, alpha: Array, sigma: Array) -> tuple[Array, Array, Array]:
-        """Lower and upper bounds of TV_ij, and BC_ij: (k, k) each."""
-        log = self.geometry.log_overlap(alpha, sigma)
-        lower, upper = self.geometry.variation_bounds(alpha, sigma)
-        # A component is itself, also where rounding makes 1 - BC of it.
-        apart = ~jnp.eye(self.log_weights.size, dtype=bool)
-        return jnp.where(apart, lower, 0), jnp.where(apart, upper, 0), jnp.exp(log)
+        def table(leaf: Array, diagonal: float) -> Array:
+            return jax.vmap(lambda axis: spread(axis, same.shape[0], diagonal))(leaf)
 
-    def from_all(self, variation: Float[Array, "k k"]) -> Float[Array, " k"]:
+        # A component is itself: some axes, and no distance.
+        rows = jax.tree.map(lambda leaf: table(leaf, 1.0), pairs)
+        rows = eqx.tree_at(lambda rows: rows.along, rows, table(pairs.along, 0.0))
+        return cls(pairs, rows, law.log_weights, same)
+
+    def from_all(self, variation: Float[Array, "k k t"]) -> Float[Array, "k t"]:
         """Upper bound of TV(p_i, p): the average of TV_ij over components."""
-        return jnp.sum(jnp.exp(self.log_weights)[None] * variation, axis=1)
+        return jnp.sum(jnp.exp(self.log_weights)[None, :, None] * variation, axis=1)
 
-    def from_rest(self, alpha: Array, sigma: Array) -> Float[Array, " k"]:
+    def from_rest(self, log_overlap: Float[Array, "k k t"]) -> Float[Array, "k t"]:
         """Lower bound of TV(p_i, rest), rest = sum_j lambda_j p_j over j != i.
 
         1 - TV = E min(p_i, sum_j lambda_j p_j) <= sum_j E min(p_i, lambda_j p_j), each
@@ -48,28 +50,30 @@ class ComponentPairs(eqx.Module):
         weights = jnp.exp(self.log_weights)
         rest = jnp.sum(jnp.where(apart, weights[None], 0), axis=1)
         share = weights[None] / jnp.where(rest > 0, rest, 1)[:, None]
-        if self.geometry.shared:
-            square = self.geometry.distance_sq(alpha, sigma)
-            common = _smaller(square, share)
+        share = jnp.where(apart, share, 0)[..., None]
+        if self.rows.shared:
+            common = _smaller(-8 * log_overlap, share)
         else:
-            log = self.geometry.log_overlap(alpha, sigma)
-            common = jnp.sqrt(share) * jnp.exp(log)
-        return 1 - jnp.sum(jnp.where(apart, common, 0), axis=1)
+            common = jnp.sqrt(share) * jnp.exp(log_overlap)
+        return 1 - jnp.sum(common, axis=1)
 
     def certificate(
-        self, variation: Float[Array, "k k"], overlap: Float[Array, "k k"]
-    ) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
-        """Intra of a component in its class, and the leak of that class."""
+        self, variation: Float[Array, "k k t"], overlap: Float[Array, "p s"]
+    ) -> tuple[Float[Array, "k t"], Float[Array, "k s"]]:
+        """Intra of a component in its class, and the leak of that class.
+
+        From TV of all pairs and BC of pairs i < j, at any levels.
+        """
         weights = jnp.exp(self.log_weights)
         inside = jnp.where(self.same, weights[None], 0)
         whole = jnp.sum(inside, axis=1)
         whole = jnp.where(whole > 0, whole, 1)
-        intra = jnp.sum(inside * variation, axis=1) / whole
+        intra = jnp.sum((inside / whole[:, None])[..., None] * variation, axis=1)
+        i, j = np.triu_indices(weights.size, 1)
+        leaves = self.same[:, i] != self.same[:, j]
         root = jnp.sqrt(weights)
-        across = jnp.where(self.same, 0, root[:, None] * root[None] * overlap)
-        leaving = jnp.sum(across, axis=1)
-        leak = jnp.sum(jnp.where(self.same, leaving[None], 0), axis=1) / (2 * whole)
-        return intra, leak
+        across = jnp.where(leaves, (root[i] * root[j])[None], 0) / (2 * whole[:, None])
+        return intra, jnp.sum(across[..., None] * overlap[None], axis=1)
 
 
 def _smaller(square: Array, share: Array) -> Array:
@@ -84,3 +88,14 @@ def _smaller(square: Array, share: Array) -> Array:
     above = lambda x: 0.5 * jax.lax.erfc(x * np.sqrt(0.5))
     common = above(distance / 2 - shift) + share * above(distance / 2 + shift)
     return jnp.where(some, common, jnp.minimum(share, 1))
+
+
+def spread(
+    values: Shaped[Array, "p ..."], count: int, diagonal: float | bool | Array
+) -> Shaped[Array, "k k ..."]:
+    """Values of pairs i < j as a symmetric table."""
+    i, j = np.triu_indices(count, 1)
+    pair = np.full((count, count), i.size)
+    pair[i, j] = pair[j, i] = np.arange(i.size)
+    last = jnp.full_like(values, diagonal, shape=(1, *values.shape[1:]))
+    return jnp.concatenate([values, last])[pair]

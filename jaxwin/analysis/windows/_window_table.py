@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxwin._numerics import as_float
 from jaxwin._typing import Index, ScalarLike
-from jaxwin.analysis.windows._component_pairs import ComponentPairs
+from jaxwin.analysis.windows._component_pairs import ComponentPairs, spread
 from jaxwin.analysis.windows._pair_geometry import PairGeometry
 from jaxwin.analysis.windows._theorem import told_apart, told_together, tolerance
 from jaxwin.analysis.windows._threshold_roots import levels, time_of
@@ -71,8 +71,8 @@ def sweep_windows(
 ) -> WindowTable:
     """Full windows of a mixture from closed forms: pure, to be mapped over mixtures.
 
-        laws = stacked leaves of mixtures of one kind
-            axes = (eqx.if_array(0), None, None, None)
+        laws = jax.tree.map(lambda *leaves: jnp.stack(leaves), *mixtures_of_one_kind)
+        axes = eqx.if_array(0), None, None, None
         table = eqx.filter_jit(eqx.filter_vmap(sweep_windows, in_axes=axes))(laws, ...)
 
     After one decomposition of the pairs a level costs O(K^2) whatever d (isotropic) or
@@ -93,52 +93,63 @@ def sweep_windows(
     dtype = mixture.means.dtype
     epsilon = tolerance(epsilon).astype(dtype)
     alphas, sigmas = (as_float(level).astype(dtype) for level in (alphas, sigmas))
-    pairs = ComponentPairs.of(mixture)
+    given, count = ComponentPairs.of(mixture), mixture.log_weights.size
+    pairs, rows = given.pairs, given.rows
     grid = 2 * (jnp.log(alphas) - jnp.log(sigmas))
-    lower, upper, overlap = jax.vmap(pairs.bounds)(alphas, sigmas)
-    unlike = jax.vmap(pairs.from_all)(upper)
-    told = jax.vmap(pairs.from_rest)(alphas, sigmas)
-    intra, leak = jax.vmap(pairs.certificate)(upper, overlap)
-    if pairs.geometry.shared:
-        end, start, start_found = _closed_times(pairs.geometry, epsilon)
-        end_found = jnp.ones_like(start_found)
+    each = alphas[None], sigmas[None]
+    log = pairs.log_overlap(*each)
+    lower, upper = pairs.variation_bounds(*each)
+    variation = spread(upper, count, 0.0)
+    intra, leak = given.certificate(variation, jnp.exp(log))
+    if pairs.shared:
+        end, start, start_found = _closed_times(pairs, epsilon)
+        end_found, first = jnp.ones_like(start_found), jnp.zeros((), dtype)
     else:
-        at = lambda place: pairs.bounds(*levels(place))
-        end, end_found = _end(lambda place: at(place)[1], grid, upper, epsilon)
+        at = lambda place: pairs.variation_bounds(*levels(place[:, None]))
+        end, end_found = _end(lambda place: at(place)[1][:, 0], grid, upper, epsilon)
         start, start_found = _start(
-            lambda place: at(place)[0], grid, lower, 1 - epsilon**2
+            lambda place: at(place)[0][:, 0], grid, lower, 1 - epsilon**2
         )
+        first = time_of(grid[0])
+
+    own = lambda place: levels(place[:, None, None])
 
     def from_all(place: Float[Array, " k"]) -> Float[Array, " k"]:
-        return pairs.from_all(pairs.bounds(*levels(place[:, None]))[1])
+        return given.from_all(rows.variation_bounds(*own(place))[1])[:, 0]
 
     def from_rest(place: Float[Array, " k"]) -> Float[Array, " k"]:
-        return pairs.from_rest(*levels(place[:, None]))
-
-    after, after_found = _start(from_rest, grid, told, 1 - epsilon**2)
-    before, before_found = _end(from_all, grid, unlike, epsilon)
+        return given.from_rest(rows.log_overlap(*own(place)))[:, 0]
 
     def own_upper(place: Float[Array, " k"]) -> Float[Array, " k"]:
-        at = lambda one: sum(pairs.certificate(*pairs.bounds(*levels(one))[1:]))
-        return jnp.diagonal(jax.vmap(at)(place))
+        variation = rows.variation_bounds(*own(place))[1]
+        # One level for the pairs of all, of which component i takes column i.
+        overlap = jnp.exp(pairs.log_overlap(*levels(place[None])))
+        intra, leak = given.certificate(variation, overlap)
+        return intra[:, 0] + jnp.diagonal(leak)
 
+    told = given.from_rest(spread(log, count, 0.0))
+    after, after_found = _start(from_rest, grid, told, 1 - epsilon**2)
+    alike = given.from_all(variation)
+    before, before_found = _end(from_all, grid, alike, epsilon)
     place, best_upper = _lowest(own_upper, grid, intra + leak)
+    table = lambda values, diagonal: spread(values, count, diagonal)
+    curve = lambda values: jnp.moveaxis(values, -1, 0)
     return WindowTable(
         time=time_of(grid),
-        variation_lower=lower,
-        variation_upper=upper,
-        bhattacharyya=overlap,
-        pair_end=end,
-        pair_end_found=end_found,
-        pair_start=start,
-        pair_start_found=start_found,
+        variation_lower=curve(table(lower, 0.0)),
+        variation_upper=curve(variation),
+        bhattacharyya=curve(table(jnp.exp(log), 1.0)),
+        pair_end=table(end, first),
+        pair_end_found=table(end_found, True),
+        pair_start=table(start, first),
+        pair_start_found=table(start_found, False),
         after=after,
         after_found=after_found,
         before=before,
         before_found=before_found,
-        intra=intra,
-        leak=leak,
-        upper=intra + leak,
+        intra=curve(intra),
+        leak=curve(leak),
+        upper=curve(intra + leak),
         best_time=time_of(place),
         best_upper=best_upper,
     )
@@ -146,9 +157,9 @@ def sweep_windows(
 
 def _closed_times(
     geometry: PairGeometry, epsilon: Array
-) -> tuple[Float[Array, "k k"], Float[Array, "k k"], Bool[Array, "k k"]]:
+) -> tuple[Float[Array, " p"], Float[Array, " p"], Bool[Array, " p"]]:
     """Ends and starts of pairs of one isotropic variance, whatever the grid."""
-    square, variance = geometry.along[..., 0], geometry.axes[..., 0]
+    square, variance = geometry.along[0, :, 0], geometry.axes[0, :, 0]
 
     def time(separation: Array) -> tuple[Array, Array]:
         excess = square / separation**2 - variance
@@ -160,31 +171,31 @@ def _closed_times(
 
 
 def _end(
-    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "t ..."], level: Array
-) -> tuple[Float[Array, "..."], Bool[Array, "..."]]:
+    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "k t"], level: Array
+) -> tuple[Float[Array, " k"], Bool[Array, " k"]]:
     """From where on a falling curve is at most the level; its first time if always."""
     time, above, below = _fall(curve, grid, values, level)
     return time, below
 
 
 def _start(
-    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "t ..."], level: Array
-) -> tuple[Float[Array, "..."], Bool[Array, "..."]]:
+    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "k t"], level: Array
+) -> tuple[Float[Array, " k"], Bool[Array, " k"]]:
     """Up to where a falling curve is at least the level; its last time if always."""
     time, above, _ = _fall(curve, grid, values, level)
     return time, above
 
 
 def _fall(
-    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "t ..."], level: Array
-) -> tuple[Float[Array, "..."], Bool[Array, "..."], Bool[Array, "..."]]:
+    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "k t"], level: Array
+) -> tuple[Float[Array, " k"], Bool[Array, " k"], Bool[Array, " k"]]:
     """OU time of a level, above it at the first and below it at the last noise.
 
     Regula falsi in the log-SNR (Illinois), within the step of the grid that holds it.
     """
     above = values > level
-    index = jnp.clip(jnp.sum(above, axis=0) - 1, 0, grid.size - 2)
-    pick = lambda i: jnp.take_along_axis(values, i[None], axis=0)[0] - level
+    index = jnp.clip(jnp.sum(above, axis=1) - 1, 0, grid.size - 2)
+    pick = lambda i: jnp.take_along_axis(values, i[:, None], axis=1)[:, 0] - level
     left, right = (grid[index], pick(index)), (grid[index + 1], pick(index + 1))
 
     def step(_: Index, state: tuple) -> tuple:
@@ -199,16 +210,18 @@ def _fall(
         left = pick(c, a), pick(fc, half * fa)
         return left, (pick(b, c), pick(half * fb, fc)), c, first
 
-    state = left, right, left[0], ~above[0]
+    state = left, right, left[0], ~above[:, 0]
     place = jax.lax.fori_loop(0, STEPS, step, state)[2]
-    place = jnp.where(above[0], jnp.where(above[-1], grid[-1], place), grid[0])
-    return time_of(place), above[0], ~above[-1]
+    first, last = above[:, 0], above[:, -1]
+    place = jnp.where(first, jnp.where(last, grid[-1], place), grid[0])
+    return time_of(place), first, ~last
 
 
 def _lowest(
-    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "t k"]
+    curve: Curve, grid: Float[Array, " t"], values: Float[Array, "k t"]
 ) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
     """Where curves are lowest, and how low: by successive parabolas from the grid."""
+    values = values.T
     # Of equal values the noisier one.
     best = values.shape[0] - 1 - jnp.argmin(values[::-1], axis=0)
     inside = (best > 0) & (best < values.shape[0] - 1)
