@@ -1,5 +1,5 @@
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,7 @@ def beside(
     ylim: tuple[float, float] | None = None,
     words: Sequence[tuple[str, float, float]] = (),
     logarithmic: bool = False,
-    kinds: bool = True,
+    kinds: bool | Mapping[str, str] = True,
 ) -> "matplotlib.figure.Figure":
     """Measured points with error bars on the predicted lines; published ones hollow.
 
@@ -67,7 +67,8 @@ def beside(
         ylim: Ends of the vertical axis.
         words: Names of regions and their places.
         logarithmic: Whether the horizontal axis is.
-        kinds: Whether the legend says what points, lines and hollow points are.
+        kinds: Whether the legend says what points, lines and hollow points are, or in
+            which words: {"measured": ..., "predicted": ..., "published": ...}.
     """
     figure = new_figure(height=3.8)
     axes = figure.add_subplot()
@@ -104,7 +105,8 @@ def beside(
     axes.set_ylabel(ylabel, fontsize=NORMAL)
     tidy(axes)
     names = [one.label for one in series]
-    names += _kinds(axes, series) if kinds else []
+    words_of = kinds if isinstance(kinds, Mapping) else {}
+    names += _kinds(axes, series, words_of) if kinds else []
     # Points with error bars would come last, whatever was drawn first.
     handles, labels = axes.get_legend_handles_labels()
     found = dict(zip(labels, handles, strict=True))
@@ -167,7 +169,7 @@ def _draw(axes: Any, one: Series, color: str, shape: str) -> None:
         )
 
 
-def _kinds(axes: Any, series: Sequence[Series]) -> list[str]:
+def _kinds(axes: Any, series: Sequence[Series], words: Mapping[str, str]) -> list[str]:
     """Explain points, lines and hollow points, where there are two kinds or more."""
     looks: dict[str, dict[str, Any]] = {
         "measured": {"linestyle": "none", "marker": "o", "markersize": 3.5},
@@ -182,6 +184,7 @@ def _kinds(axes: Any, series: Sequence[Series]) -> list[str]:
     kinds = [k for k in looks if any(getattr(one, k) is not None for one in series)]
     if len(kinds) < 2:
         return []
-    for kind in kinds:
-        axes.plot([], [], color=INK, label=kind, **looks[kind])
-    return kinds
+    said = [words.get(kind, kind) for kind in kinds]
+    for kind, label in zip(kinds, said, strict=True):
+        axes.plot([], [], color=INK, label=label, **looks[kind])
+    return said

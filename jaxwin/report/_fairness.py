@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Groups that a figure shows; the summary has all.
 MOST_SHOWN = 6
+KINDS = {"measured": "under-fitted model", "predicted": "exact Bayes"}
 
 
 class Fairness(eqx.Module):
@@ -190,6 +191,6 @@ def fairness_figures(found: Fairness) -> "dict[str, matplotlib.figure.Figure]":
         moves.append(Series(name, curve, (noise, found.null_share[:, g])))
     axis = "OU time of the U-turn (more noise →)"
     return {
-        "group_survival": beside(stays, axis, "still in its group"),
-        "group_share": beside(moves, axis, "share after the U-turn"),
+        "group_survival": beside(stays, axis, "still in its group", kinds=KINDS),
+        "group_share": beside(moves, axis, "share after the U-turn", kinds=KINDS),
     }
