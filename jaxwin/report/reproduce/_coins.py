@@ -73,17 +73,19 @@ def _study(measuring: Measuring) -> Study:
     found = measure(measuring)
     window = windows.coins_window(BIAS, EPSILON)
     pair = 2 * EPSILON
-    alike = max(n for n in range(1, 64) if known(np.array([n]))[TV][0] <= pair)
+    alike = max(
+        n for n in range(1, 64) if windows.coins_total_variation(n, BIAS) <= pair
+    )
     printed = windows.coins_window(SMALL_BIAS, EPSILON)
     count = int(printed.before)
     at_printed = windows.coins_total_variation(count, SMALL_BIAS)
-    flips = {"T_after": float(window.after), "told": int(window.told)}
+    told, enough = int(window.told), float(window.after)
     summary = {
         "bias": BIAS,
         "epsilon": EPSILON,
-        "after_printed": float(window.after),
+        "after_printed": enough,
         "before_printed": float(window.before),
-        "told": int(window.told),
+        "told": told,
         "alike": int(window.alike),
         "pair_alike": alike,
         "holds": bool(window.holds),
@@ -107,8 +109,8 @@ def _study(measuring: Measuring) -> Study:
                 "flips kept (less noise →)",
                 "probability",
                 marks=[
-                    (f"TV ≥ 1 − ε² from {flips['told']}", flips["told"]),
-                    ("suffices, printed", flips["T_after"]),
+                    (f"TV ≥ 1 − ε² from {told}", float(told)),
+                    ("suffices, printed", enough),
                 ],
                 logarithmic=True,
                 ylim=HEADROOM,
@@ -118,7 +120,7 @@ def _study(measuring: Measuring) -> Study:
             f"Coins of bias ½ ± {BIAS:g} after n flips; {found.count:,} walks",
             "n",
             found,
-            f"TV ≥ 0.99 from n = {flips['told']}; {flips['T_after']:.2f} suffice by "
+            f"TV ≥ 0.99 from n = {told}; {enough:.2f} suffice by "
             f"the source; TV ≤ 0.2 up to n = {alike}.",
         ),
     )
