@@ -16,6 +16,7 @@ from jaxwin.analysis._line import (
     component_cuts,
     gauss_legendre,
 )
+from jaxwin.analysis.windows._absolute import absolute_integral
 from jaxwin.analysis.windows._directions import Seen
 from jaxwin.targets import AbstractLabelledTarget
 
@@ -31,12 +32,14 @@ class OnLine(NamedTuple):
     """A law on a line: log p(label), where to cut it, log p(component, x) at one place.
 
     `labels` are those of the components; of a law without components, its labels.
+    `costly` where it takes an integral to know the density at a place.
     """
 
     log_prior: Float[Array, " c"]
     cuts: Float[Array, " m"]
     labels: Int[Array, " k"]
     log_each: Callable[[Float[Array, ""]], Float[Array, " k"]]
+    costly: bool = False
 
     def log_joint(self, x: Float[Array, ""]) -> Float[Array, " c"]:
         """Log p(label, x)."""
@@ -73,7 +76,7 @@ def law_on_line(
         log_p = law.label_log_posterior(x[None], alpha, sigma)
         return log_p + law.log_density(x[None], alpha, sigma)
 
-    return OnLine(log_prior, cuts, jnp.arange(log_prior.size), log_each)
+    return OnLine(log_prior, cuts, jnp.arange(log_prior.size), log_each, costly=True)
 
 
 def line_places(
@@ -92,11 +95,24 @@ def line_variation(
 ) -> Float[Array, ""]:
     """Half the integral of |p_A - p_B|, cut where the two are equal.
 
+    The places are searched for with the densities themselves, or where these are costly
+    with the polynomials through their values.
+
     Args:
         line: The law.
         first: The labels of A, with weight.
         second: The labels of B.
     """
+
+    def apart(x: Array) -> Array:
+        return jnp.exp(line.log_density(x, first)) - jnp.exp(
+            line.log_density(x, second)
+        )
+
+    if line.costly:
+        places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts))
+        values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
+        return 0.5 * absolute_integral(values, 0.5 * jnp.sum(rule, axis=1))
 
     def log_ratio(x: Array) -> Array:
         return line.log_density(x, first) - line.log_density(x, second)
@@ -113,12 +129,6 @@ def line_variation(
     half, middle = 0.5 * (ends[1:] - ends[:-1]), 0.5 * (ends[1:] + ends[:-1])
     nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
     places = middle[..., None] + half[..., None] * nodes[None, None]
-
-    def apart(x: Array) -> Array:
-        return jnp.exp(line.log_density(x, first)) - jnp.exp(
-            line.log_density(x, second)
-        )
-
     values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
     panels = half * jnp.sum(values * rule[None, None], axis=2)
     return 0.5 * jnp.sum(jnp.abs(panels))
