@@ -436,7 +436,7 @@ CASES = [
     Case("logistic", products, of_kind("logistic", labels=[1, 0, 1])),
     Case("well", products, of_kind("well")),
     Case("interval", products, of_kind("interval")),
-    Case("table", products, of_kind("table", labels=[0, 1, 1], mask=[0, 1])),
+    Case("table", products, of_kind("table", mask=[0, 1, 1])),
     Case("isotropic 1-D", isotropic, law(3, 1, [[0.3], [0.8], [0.1]], seed=1)),
     Case("point masses 1-D", isotropic, law(3, 1, 0.0, seed=1)),
     Case("diagonal 1-D", diagonal, law(3, 1, [[0.3], [0.8], [0.1]], seed=1)),
