@@ -40,6 +40,7 @@ PACKAGES = (
     "diffusers",
     "flow_matching",
     "numpy",
+    "scipy",
 )
 
 

@@ -15,6 +15,7 @@ NAMES = (
     "samplers",
     "metrics",
     "uturn",
+    "critical_windows",
     "cli_start",
     "devices",
     "report_command",

@@ -85,7 +85,7 @@ def _smaller(square: Array, share: Array) -> Array:
     distance = jnp.sqrt(jnp.where(some, square, 1))
     shift = jnp.log(jnp.where(some, share, 1)) / distance
     # Phi(-x) by its complement: exact in both tails at a third of the cost of `ndtr`.
-    above = lambda x: 0.5 * jax.lax.erfc(x * np.sqrt(0.5))
+    above = lambda x: 0.5 * jax.lax.erfc(x * float(np.sqrt(0.5)))
     common = above(distance / 2 - shift) + share * above(distance / 2 + shift)
     return jnp.where(some, common, jnp.minimum(share, 1))
 
