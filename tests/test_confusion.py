@@ -368,8 +368,10 @@ def test_times_of_draws_have_intervals():
         one, other = getattr(drawn, name), getattr(exact, name)
         assert float(one.low[0]) < float(other.time[0]) < float(one.high[0])
         assert 0 < float(one.stderr[0]) < 0.1
-    apart = np.abs(drawn.survival - exact.survival)
-    assert np.all(apart <= 4 * drawn.stderr + 1e-12)
+    # Losses that 8,192 draws do not see have no errors either.
+    seen = exact.survival < 1 - 1e-3
+    z = (drawn.survival - exact.survival)[seen] / drawn.stderr[seen]
+    assert np.all(np.abs(z) < 4)
     assert to_dataset(drawn)["survival"].dims == ("set", "noise")
     assert to_json(drawn)["weight"] == pytest.approx([0.3])
 
