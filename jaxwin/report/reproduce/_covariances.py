@@ -32,7 +32,7 @@ LEVELS = (0.5, 0.1)
 TIMES = np.array([0, 0.5, 0.75, 1, 1.5, 2, 2.5, 3])
 FINE = np.linspace(0, 4, 81)
 PLANE_TIMES = np.array([0, 0.5, 1, 1.5, 2])
-PLANE_FINE = np.linspace(0, 3, 25)
+PLANE_FINE = np.linspace(0, 3, 16)
 BC, KL, TV, FLIP = "BC", "KL(1 | 2)", "TV", "flip"
 KINDS: dict[str, Any] = {BC: "bhattacharyya", KL: "kl", TV: "total_variation"}
 

@@ -12,6 +12,7 @@ from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._table import add_row
 from jaxwin.report.reproduce._comparison import (
+    FEWEST,
     OU_TIME,
     Comparison,
     compare,
@@ -67,7 +68,12 @@ def measure(measuring: Measuring) -> tuple[Comparison, Found]:
         np.zeros(times.size),
     )
     values = _curves(*parts)
-    sampled = {name: (values[name], errors[name]) for name in values if name != NULL}
+    sampled: dict[str, Any] = {
+        name: (values[name], errors[name]) for name in values if name != NULL
+    }
+    # The share moves by those who flip: too few of them show no error.
+    few = (1 - values[MAJOR]) * measuring.count < FEWEST
+    sampled[BIASED] = tuple(np.where(few, np.nan, part) for part in sampled[BIASED])
     method = "soft labels of noised points; simulated probability flow"
     return compare(times, FINE, known, sampled, measuring.count, method), parts
 

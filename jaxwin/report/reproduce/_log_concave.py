@@ -23,7 +23,7 @@ from jaxwin.targets import ProductMixture, factors
 
 MEAN = 3.0
 TIMES = np.array([0.3, 0.5, 0.75, 1, 1.5, 2])
-FINE = np.linspace(0.1, 3, 30)
+FINE = np.linspace(0.1, 3, 24)
 TV, FLIP, BC = "TV", "flip", "BC"
 
 
