@@ -373,7 +373,9 @@ def test_times_of_draws_have_intervals():
     z = (drawn.survival - exact.survival)[seen] / drawn.stderr[seen]
     assert np.all(np.abs(z) < 4)
     assert to_dataset(drawn)["survival"].dims == ("set", "noise")
-    assert to_json(drawn)["weight"] == pytest.approx([0.3])
+    plain = to_json({"survival": drawn})["survival"]
+    assert plain["weight"] == pytest.approx([0.3])
+    assert plain["middle"][0]["value"] == pytest.approx(float(drawn.middle.time[0]))
 
 
 def test_bad_input_is_refused():

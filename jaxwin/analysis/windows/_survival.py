@@ -15,6 +15,7 @@ from jaxwin.analysis._crossing import (
     exact,
     read_off,
     stack,
+    unstack,
 )
 from jaxwin.analysis.windows._confusion import Confusion
 from jaxwin.analysis.windows._sets import Labels, members
@@ -48,6 +49,20 @@ class Survival(eqx.Module):
     )
     normalised: Float[np.ndarray, "s t"] = field(("set", "noise"), "", nullable=True)
     weight: Float[np.ndarray, " s"] = field(("set",), "probability")
+
+    def to_json(self) -> dict:
+        """The curves as they are, and the times of each set as a list."""
+        times = {
+            name: [time.to_json() for time in unstack(getattr(self, name))]
+            for name in SHARES
+        }
+        number = lambda value: None if np.isnan(value) else float(value)
+        curves = {
+            name: [[number(value) for value in row] for row in getattr(self, name)]
+            for name in ("survival", "stderr", "normalised")
+        }
+        known = {"noise": self.noise.tolist(), "weight": self.weight.tolist()}
+        return {**times, **curves, **known}
 
 
 def survival(
