@@ -1,5 +1,7 @@
 """What the theorem on critical windows bounds, and how far apart it needs scales."""
 
+import math
+
 import jax.numpy as jnp
 import jax.scipy.special as jsp
 import numpy as np
@@ -31,7 +33,7 @@ def theorem_bound(epsilon: ScalarLike, weight_ratio: ScalarLike) -> Float[Array,
     epsilon = tolerance(epsilon)
     check(weight_ratio, not_negative, "weight_ratio", "finite and >= 0")
     larger = jnp.maximum(as_float(weight_ratio).astype(epsilon.dtype), 1)
-    return epsilon * (1 + larger / np.sqrt(2))
+    return epsilon * (1 + larger / math.sqrt(2))
 
 
 def separation_ratio(epsilon: ScalarLike) -> Float[Array, ""]:
@@ -96,7 +98,7 @@ def tolerance(epsilon: ScalarLike) -> Float[Array, ""]:
 
 def told_together(epsilon: Float[Array, "..."]) -> Float[Array, "..."]:
     """Distance in widths, 2 sqrt(2) erfinv(eps), at which two Gaussians have TV eps."""
-    return 2 * np.sqrt(2) * jsp.erfinv(epsilon)
+    return 2 * math.sqrt(2) * jsp.erfinv(epsilon)
 
 
 def told_apart(epsilon: Float[Array, "..."]) -> Float[Array, "..."]:
