@@ -106,11 +106,11 @@ def _study(measuring: Measuring) -> Study:
         {
             "flips": drawn(
                 found,
-                "flips kept (less noise →)",
+                "flips kept (dotted: needed, and the source's count)",
                 "probability",
                 marks=[
                     (f"TV ≥ 1 − ε² from {told}", float(told)),
-                    ("suffices, printed", enough),
+                    ("", enough),
                 ],
                 logarithmic=True,
                 ylim=HEADROOM,

@@ -112,7 +112,6 @@ def _study(measuring: Measuring) -> Study:
             "probability",
             marks=[
                 ("T_after", float(window.after.time)),
-                ("half flip", float(window.half.time)),
                 ("T_before", float(window.before.time)),
             ],
             ylim=HEADROOM,

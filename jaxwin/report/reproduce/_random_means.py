@@ -16,7 +16,7 @@ from jaxwin.plots import Series, beside
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._table import add_row, plain_table
-from jaxwin.report.reproduce._comparison import OU_TIME, SOURCE
+from jaxwin.report.reproduce._comparison import SOURCE
 from jaxwin.report.reproduce._entry import Entry
 from jaxwin.targets import GaussianMixture, reduce
 
@@ -150,12 +150,12 @@ def _study(measuring: Measuring) -> Study:
             Series("component 0", measured, (FINE, _equal(FINE))),
             Series("all dimensions", (TIMES, found.whole, found.whole_stderr)),
         ],
-        OU_TIME,
+        "OU time of the U-turn (dotted: T_after, T_before)",
         "survival",
         marks=[
-            ("T_after, Example 2", float(closed.after.time)),
-            ("T_before, Def. 4", float(sampled.before.time)),
-            ("T_before, Example 2", float(closed.before.time)),
+            ("Example 2", float(closed.after.time)),
+            ("Def. 4", float(sampled.before.time)),
+            ("Example 2", float(closed.before.time)),
         ],
         xlim=(1.0, 7.0),
         ylim=(0.0, 1.03),
