@@ -65,7 +65,7 @@ def test_marks_and_levels_are_named():
 def test_names_of_marks_stay_inside():
     marks = [("early", 0.2), ("late", 0.95)]
     axes = axes_of([Series("one", predicted=(X, X))], marks=marks)
-    sides = {text.get_text(): text.get_ha() for text in axes.texts}
+    sides = {text.get_text(): text.get_horizontalalignment() for text in axes.texts}
     assert sides == {"early": "left", "late": "right"}
 
 

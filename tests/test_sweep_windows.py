@@ -39,7 +39,7 @@ def law(given: dict) -> GaussianMixture:
     return kind(**given, labels=LABELS)
 
 
-def stacked(given: dict, dtype=np.float64) -> GaussianMixture:
+def stacked(given: dict, dtype: type[np.floating] = np.float64) -> GaussianMixture:
     given = {name: jnp.asarray(a, dtype) for name, a in given.items()}
     return eqx.filter_vmap(law)(given)
 
@@ -167,11 +167,11 @@ def test_times_of_pairs_by_matrices(swept):
     given, table = swept
     for n, i, j in [(1, 0, 1), (30, 0, 2), (62, 3, 1)]:
 
-        def lower(t, of=(n, i, j)):
-            return pair_by_matrices(given, *of, t)[1] - 1 + EPSILON**2
+        def lower(t, n=n, i=i, j=j):
+            return pair_by_matrices(given, n, i, j, t)[1] - 1 + EPSILON**2
 
-        def upper(t, of=(n, i, j)):
-            return pair_by_matrices(given, *of, t)[2] - EPSILON
+        def upper(t, n=n, i=i, j=j):
+            return pair_by_matrices(given, n, i, j, t)[2] - EPSILON
 
         assert bool(table.pair_end_found[n, i, j])
         root = float(np.asarray(scipy.optimize.brentq(upper, 0.01, 7)))
@@ -188,8 +188,8 @@ def test_windows_of_components_by_matrices(swept):
     both = set()
     for n, i in [(2, 0), (17, 3), (41, 2), (55, 1), (60, 0)]:
 
-        def read(t, of=(n, i)):
-            return [a[of[1]] for a in components_by_matrices(given, of[0], t)]
+        def read(t, n=n, i=i):
+            return [a[i] for a in components_by_matrices(given, n, t)]
 
         found = bool(table.after_found[n, i])
         both.add(found)
