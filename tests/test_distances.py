@@ -304,8 +304,8 @@ def full_pair():
 @pytest.mark.slow
 def test_full_covariances_in_two_dimensions():
     # TV by polar quadrature, each ray in closed form between the roots of the log-ratio
-    # (1e-12, from two origins); windows 2.3 prints .9379161 and .5543171, whose last
-    # digit is one too large.
+    # (1e-12, from two origins); windows 2.3 prints .9379161 and .5543171, the second
+    # one unit of its last digit too large.
     printed = {
         0.0: (0.144426367511, 11.589591326753, 0.937916100034),
         1.0: (0.743077247814, 1.158148743005, 0.554316978887),

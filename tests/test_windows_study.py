@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import xarray
+from rich.console import Console
 
 from jaxwin import cli
 from jaxwin._checks import BadInput
@@ -34,6 +35,13 @@ def labelled(seed: int = 0, n: int = 400) -> tuple[np.ndarray, np.ndarray, np.nd
     return points, classes, groups
 
 
+def as_text(table) -> str:
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
+
+
 @pytest.mark.slow
 def test_windows_of_two_clusters_are_their_theory():
     study = windows_of(CLUSTERS, num_replicas=1024)
@@ -51,6 +59,12 @@ def test_windows_of_two_clusters_are_their_theory():
     assert abs(rate["rate"] - 0.479515970635) < 1e-8
     assert abs(first["largest_inside"] - 16) < 1e-12
     assert abs(first["smallest_outside"] - 16) < 1e-12
+    width = first["T_before"]["value"] - first["T_after"]["value"]
+    assert first["width"] == width
+    assert first["relative"] == width / first["T_before"]["value"]
+    shown = as_text(study.table)
+    assert f"{width:.3g}" in shown
+    assert f"{100 * first['relative']:.0f} %" in shown
     assert found["tree"] == "resolved"
     assert set(study.figures) == {"survival", "certificate", "timeline"}
     # Samples are decided inside the window.

@@ -19,12 +19,12 @@ from rich.progress import (
 from jaxwin._checks import BadInput
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from jaxwin.execution import Status
 
 
-def tell(what: "str | Table") -> None:
+def tell(what: "str | RenderableType") -> None:
     """Print on standard output; who reads it may have gone, or the disk be full."""
     if not isinstance(what, str):
         console = Console()

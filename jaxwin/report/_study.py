@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import matplotlib.figure
-    import rich.table
+    import rich.console
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Study:
     results: Any  # a result, or several by name
     summary: dict[str, Any]
     figures: "Mapping[str, matplotlib.figure.Figure]"
-    table: "rich.table.Table"
+    table: "rich.console.RenderableType"
     largest_error: float = 0.0
     count: int = 0
     kept: int = 0

@@ -25,27 +25,22 @@ from jaxwin.report._membership import (
     membership_summary,
 )
 from jaxwin.report._study import Study
-from jaxwin.report._table import times_table
 from jaxwin.report._windows_result import Windows
+from jaxwin.report._windows_table import LONGEST, MOST_ROWS, windows_table
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Nodes whose times the terminal shows.
-MOST_ROWS = 16
 SENTENCE = (
-    "The window of two groups has the same width in OU time whatever their separation "
-    "and the dimension (1.71 from 5 % to 45 % of flips); it narrows only relative to "
-    "log d, to which its place grows."
+    "The window of two groups has a constant width in OU time, whatever their "
+    "separation and the dimension; it is narrow only relative to log d, with which "
+    "its place grows."
 )
 
 
 def windows_study(found: Windows) -> Study:
     """All that a command saves and prints."""
-    rows: list[list[tuple[str, Crossing]]] = []
-    parts = _rows(found)
-    if parts:
-        rows.append(parts)
+    rows = [_rows(found)]
     summary = _summary(found)
     if found.fairness is not None:
         summary["fairness"] = fairness_summary(found.fairness)
@@ -61,10 +56,12 @@ def windows_study(found: Windows) -> Study:
         results=found,
         summary=summary,
         figures=_figures(found),
-        table=times_table(
+        table=windows_table(
             f"{found.name}: {points}d = {found.dimension:,}{kernel}, "
             f"ε = {found.epsilon:g}",
-            rows,
+            summary["windows"],
+            [short(name, LONGEST) for name in node_names(found)],
+            [row for row in rows if row],
             SENTENCE,
         ),
         largest_error=float(np.nanmax(found.survival.stderr, initial=0.0)),
@@ -86,21 +83,13 @@ def node_names(found: Windows) -> list[str]:
 
 
 def _rows(found: Windows) -> list[tuple[str, Crossing]]:
-    """Middle of the fall, and both ends of the window, of classes, then of groups."""
-    names, tree = node_names(found), found.tree.tree
-    order = range(tree.root)[:MOST_ROWS]
-    middle, after, before = (
-        unstack(each) for each in (found.survival.middle, found.after, found.before)
-    )
-    rows = []
-    for node in order:
-        name = short(names[node], 18)
-        rows.append((f"{name}: half forgotten", middle[node]))
-        if found.answers[node] == "window":
-            rows += [
-                (f"{name}: T_after", after[node]),
-                (f"{name}: T_before", before[node]),
-            ]
+    """Where classes, then groups, are half forgotten."""
+    names, middle = node_names(found), unstack(found.survival.middle)
+    order = range(found.tree.tree.root)[:MOST_ROWS]
+    rows = [
+        (f"{short(names[node], LONGEST)}: half forgotten", middle[node])
+        for node in order
+    ]
     if found.rate is not None:
         rows.append(("class told fastest", found.rate.peak.time))
     return rows
@@ -112,8 +101,9 @@ def _summary(found: Windows) -> dict[str, Any]:
     windows: one entry a node of the tree but the root, `group` within `parent`:
     `T_after`, `T_before` of Definition 4 with the `answer`; `T_end`, `T_start` of the
     node in the tree with `node_answer`; `early`, `middle`, `late` where a U-turn keeps
-    95, 50 and 5 % of what it can lose; `width`, late - early, in OU time, `relative` =
-    width / middle; `largest_inside`, the largest separation of class means in the
+    95, 50 and 5 % of what it can lose; `width` = T_before - T_after in OU time and
+    `relative` = width / T_before, both null without a window; `largest_inside`, the
+    largest separation of class means in the
     parent, `smallest_outside`, that from the group to the rest. tree: answer of the
     whole tree. certificate: smallest U(T) of the U-turn, where, and the lower bound
     there. timeline: decision times, quantiles of each node. class_rate: where the
@@ -139,12 +129,11 @@ def _summary(found: Windows) -> dict[str, Any]:
             "node_answer": found.tree.answers[node],
         }
         entry |= {key: times[key][node].to_json() for key in times}
-        early, middle, late = (times[k][node] for k in ("early", "middle", "late"))
         width = relative = None
-        if bool(early.found) and bool(late.found):
-            width = float(late.time) - float(early.time)
-            if bool(middle.found) and float(middle.time) > 0:
-                relative = width / float(middle.time)
+        if found.answers[node] == "window":
+            end = float(found.before.time[node])
+            width = end - float(found.after.time[node])
+            relative = width / end
         entry |= {"width": width, "relative": relative}
         for key, values in (
             ("largest_inside", found.inside),
