@@ -176,6 +176,7 @@ class Stiff(AbstractScore):
         return -self.rates * x
 
 
+@pytest.mark.slow
 def test_kvaerno5_on_a_stiff_law():
     score = Stiff(rates=jnp.array([1e5, 0.5]), process=OU)
     explicit = flow(score, X, *at(3.0, 0.0), 1e-7, throw=False)
@@ -231,6 +232,7 @@ def test_evaluations_of_the_flow_are_the_calls(solver):
         assert int(found.rejected) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [
@@ -254,6 +256,7 @@ def test_evaluations_of_the_sde_are_the_calls(solver):
     assert int(found.evaluations) == len(CALLS) > 0
 
 
+@pytest.mark.slow
 def test_lanes_choose_their_own_steps():
     """Laws of unequal width, points and ends: a lane is the lane alone."""
     widths, ends = jnp.array([1e-4, 0.1, 1.0]), jnp.array([0.001, 0.05, 0.5])
@@ -356,6 +359,7 @@ def test_refused_resolution(resolution):
         solve_sde(PAIR, jnp.ones(1), 1.0, 0.5, KEY, resolution=resolution)
 
 
+@pytest.mark.slow
 def test_a_run_that_stops_early():
     """Under jit and vmap: too few steps, a point that is NaN, times that rise."""
     lanes = eqx.filter_jit(

@@ -205,6 +205,7 @@ LAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["line", *(pytest.param(n, marks=pytest.mark.slow) for n in list(LAWS)[1:])],

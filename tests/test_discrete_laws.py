@@ -385,6 +385,7 @@ def test_slope_of_the_magnetisation():
     np.testing.assert_allclose(slopes, (ends[0] - ends[1]) / 2e-6, 1e-6, 1e-9)
 
 
+@pytest.mark.slow
 def test_distance_of_covariances_of_chains():
     """Against the matrices; leading orders as printed in section 5.17."""
     away = np.abs(np.subtract.outer(np.arange(200), np.arange(200)))

@@ -90,6 +90,7 @@ def three():
     return GaussianMixture.isotropic([[19.0], [21.0], [-20.0]], 1.0)
 
 
+@pytest.mark.slow
 def test_forward_distance_and_start_of_three_components():
     printed = {
         0.5: 0.227918785,

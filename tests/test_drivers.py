@@ -64,6 +64,7 @@ LAW = GaussianMixture.isotropic(
 SCORE, TIMES = ExactScore(LAW, OU), log_snr_uniform(OU, 2.0, 0.05, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [pytest.param(EulerMaruyama(), marks=pytest.mark.slow), DPMSolverPP(2)],
@@ -95,6 +96,7 @@ def test_memory_of_a_trajectory_does_not_grow_with_the_steps():
     assert grown < 4032 * 32
 
 
+@pytest.mark.slow
 def test_clones_share_the_path_and_part():
     x = jnp.ones(4)
     ends = clones(EulerMaruyama(), SCORE, x, TIMES, KEY, 3, branch=5, count=4)
@@ -490,6 +492,7 @@ def test_one_step_of_the_single_step_solver_by_hand():
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", GUIDED)
 def test_guided_endpoints(strength):
     """Windows 2.6, capability 25: +-3 of unit variance from T = 5; 1e-7."""
@@ -718,6 +721,7 @@ def through(score, times, key, replica):
     return sample(DDIM(), score, jnp.ones(4), times, key, replica)
 
 
+@pytest.mark.slow
 def test_rising_times_of_a_compiled_run_are_not_run():
     rising = jnp.array([0.5, 1.0, 2.0])
     for step in (EulerFlow(), DDIM(), UniPC(2), ExactTransition(LAW)):

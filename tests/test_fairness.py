@@ -122,6 +122,7 @@ def test_gap_in_ou_time_on_another_clock():
     assert abs(float(found.null.gap_95.time) - 0.692242756) < 6e-10
 
 
+@pytest.mark.slow
 def test_printed_share_of_a_biased_model():
     found = fairness.share(DATA, BIASED, TIMES)
     printed = {

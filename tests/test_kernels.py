@@ -58,6 +58,7 @@ LAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(LAWS, ["own variances"]))
 def test_all_forms_and_blocks_agree(name):
     """In float64, where no form has rounding to speak of; the last block is short."""

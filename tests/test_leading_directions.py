@@ -34,6 +34,7 @@ def test_leading_are_those_of_the_dense_matrix(dimension, hidden):
 DATA = jr.normal(jr.key(0), (600, 300)) / jnp.sqrt(1 + jnp.arange(300.0))[None]
 
 
+@pytest.mark.slow
 def test_leading_of_data_against_singular_values():
     alpha, sigma = levels(4.0)
     x = alpha * DATA[7] + sigma * jr.normal(jr.key(1), (300,))

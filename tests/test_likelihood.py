@@ -171,6 +171,7 @@ class Undefined(AbstractScore):
         return jnp.log(-1 - x**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", some(["isotropic", "diagonal", "kernel"], ["diagonal"])
 )

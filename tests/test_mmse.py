@@ -127,6 +127,7 @@ def test_traces_of_a_gaussian_have_no_noise():
     np.testing.assert_allclose(found.loss_stderr, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_two_points_have_the_information_of_their_class():
     point = np.array([[0.8, 0.6], [-0.8, -0.6]])
     levels = np.arange(-7.0, 4.01, 0.25)
@@ -156,6 +157,7 @@ def test_squared_errors_agree_with_traces():
     assert np.all(traces.loss_stderr < squares.loss_stderr)
 
 
+@pytest.mark.slow
 def test_a_wrong_denoiser_is_an_upper_bound():
     """An over-confident one: the likeliest class for certain."""
     law, levels = clusters(4), np.arange(-6.0, 3.01, 0.25)

@@ -95,6 +95,7 @@ def test_many_modes_by_monte_carlo():
     assert abs(p.mean() - float(speciation.modes_agreement(s, k))) < 4 * error
 
 
+@pytest.mark.slow
 def test_gradients_of_modes():
     weights = jnp.array([0.2, 0.5, 0.3])
     slope = jax.jit(jax.grad(speciation.modes_agreement, (0, 1)))

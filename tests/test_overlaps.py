@@ -22,6 +22,7 @@ def masks(law, sets):
     return [(members(a, prior, "set"), members(b, prior, "set")) for a, b in sets]
 
 
+@pytest.mark.slow
 def test_overlaps_are_those_of_quadrature():
     """4,096 draws, seed 0: every one of 36 z-scores below 4."""
     found = overlaps(

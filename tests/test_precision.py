@@ -123,6 +123,7 @@ def test_every_public_method_contracts_at_highest_precision(name):
     assert total > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(PLANE, SOME))
 def test_derivatives_and_batches_contract_at_highest_precision(name):
     case = BY_NAME[name]

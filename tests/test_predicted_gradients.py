@@ -28,6 +28,7 @@ def clusters(means):
 NAMES = ("mean", "spectrum", "spectrum_plus_one", "curvature", "potential")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_gradients_of_predicted_times_of_isotropic_clusters(count):
     # d = 16: all directions but count - 1 are one degenerate eigenvalue; on a line the

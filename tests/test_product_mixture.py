@@ -121,6 +121,7 @@ def compare(factor, density, alpha, sigma, xs, tolerance=1e-10):
             assert abs(slope - exact) <= tolerance * (1 + 1 / sigma**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(FAMILIES, ["interval", "Laplace"]))
 def test_posterior_by_brute_force(name):
     """Below 1e-10 for sigma from 1e-5 to 1e3 and alpha down to 1e-8, at any x."""
@@ -419,6 +420,7 @@ def distances(law, t):
     return np.array([rule(f) for f in (variation, flip, 2 * np.sqrt(p.prod(axis=2)))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", some(E8, [1.0]))
 def test_quartic_components(t):
     """The table E8 of windows.md to 1e-8, its normaliser and variance to 1e-11."""

@@ -143,6 +143,7 @@ def variation(p, q):
     return H * np.abs(p - q).sum() / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "labels", [None, *(pytest.param(s, marks=pytest.mark.slow) for s in ([0, 2], 1))]
 )

@@ -381,6 +381,7 @@ def test_odd_numbers_of_pairs():
     assert np.all(np.abs(found.phi * 37 - more.phi * 38) <= 1)
 
 
+@pytest.mark.slow
 def test_classes_that_never_separate():
     law = GaussianMixture.isotropic(np.zeros((2, 3)), 1.0)
     found = exactly(law, BRANCHES, 37, num_steps=1)

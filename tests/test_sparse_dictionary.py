@@ -102,6 +102,7 @@ def test_windows_of_independent_atoms_are_resolved():
     assert abs(presence[1, 1, 1] - 0.5) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "size"), [(4, 2), (6, 3), (8, 1)])
 def test_supports_of_fixed_size_have_an_empty_interval(count, size):
     # Swapping one atom is no more than what is to be told together.

@@ -126,6 +126,7 @@ def forward_decisions(half_distance, times, count, seed):
     return np.where(inside, time, np.where(below[0], -np.inf, np.inf))
 
 
+@pytest.mark.slow
 def test_two_clusters_decide_as_the_forward_path_does():
     # 4,096 paths of exact reverse transitions in 3-D against 40,000 forward ones;
     # Kolmogorov and Smirnov, seeds 2 and 3, p > 1e-4.

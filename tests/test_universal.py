@@ -20,6 +20,7 @@ disagreement = jax.jit(speciation.disagreement)
 # The universal curve
 
 
+@pytest.mark.slow
 def test_universal_curve():
     # 5.6, d -> infinity.
     shifts = np.array([-1, -0.5, -0.25, 0, 0.25, 0.5, 1, 2])

@@ -102,6 +102,7 @@ def test_density_against_posterior_gaussians(t):
     np.testing.assert_allclose(found, by_hand(x, inside, t), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [MIXED, E2])
 @pytest.mark.parametrize("t", [0.0, 1e-3, 0.4, 2.0, 9.0])
 def test_a_partition_mixes_to_the_law(law, t):

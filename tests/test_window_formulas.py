@@ -226,6 +226,7 @@ def dense_bc(gap, a, b):
     return np.exp(log - gap @ np.linalg.solve(middle, gap) / 8)
 
 
+@pytest.mark.slow
 def test_sufficient_times_suffice():
     # TV of sub-mixtures and the leak by 4e4 draws; 4 standard errors of slack.
     rng = np.random.default_rng(7)

@@ -120,6 +120,11 @@ def test_groups_and_members_have_sections():
     assert fair["biased"]
     assert fair["null_moves"] < 1e-9
     assert 0.5 < told["membership"]["auc"]["value"] <= 1
+    own = told["membership"]["own_windows"]
+    assert len(own) == 16
+    some = [one["middle"] for one in own if one["middle"]["found"]]
+    assert all(one["early"]["found"] <= one["middle"]["found"] for one in own)
+    assert len(some) > 0
     assert set(told["membership"]["true_positive"]) >= {"0.01", "0.05", "0.1", "0.9"}
     drawn = figures(found)
     text = page(found, drawn)

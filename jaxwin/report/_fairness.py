@@ -19,8 +19,9 @@ from jaxwin.targets import AbstractLabelledTarget, Empirical, GaussianMixture
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Groups that a figure shows; the summary has all.
-MOST_SHOWN = 6
+# Groups that a figure and the table show, those that the model treats worst: as many as
+# there are colours. The summary has all.
+MOST_SHOWN = 5
 KINDS = {"measured": "under-fitted model", "predicted": "exact Bayes"}
 
 
@@ -166,22 +167,30 @@ def fairness_rows(found: Fairness) -> list[tuple[str, Crossing]]:
     survival, share = found.survival, found.share
     both = unstack(survival.null.middle), unstack(survival.model.middle)
     halves = unstack(share.half)
-    for g, name in list(enumerate(survival.names[: len(both[0])]))[:MOST_SHOWN]:
-        group = short(name)
+    for g in _worst(survival):
+        group = short(survival.names[g])
         rows += [
             (f"{group} forgotten, null", both[0][g]),
             (f"{group} forgotten, model", both[1][g]),
-            (f"{group} half its share", halves[g]),
         ]
+        # A share that hardly moves has no such time.
+        if bool(halves[g].found):
+            rows.append((f"{group} half its share", halves[g]))
     return rows
+
+
+def _worst(survival: fairness.GroupSurvival) -> list[int]:
+    """Groups whose survival is furthest from the null, in their own order."""
+    excess = np.abs(np.diagonal(survival.excess, axis1=1, axis2=2)).max(axis=0)
+    return sorted(np.argsort(-excess, kind="stable")[:MOST_SHOWN].tolist())
 
 
 def fairness_figures(found: Fairness) -> "dict[str, matplotlib.figure.Figure]":
     """Survival and shares of groups, model beside null."""
     survival, share = found.survival, found.share
-    noise, shown = survival.noise, min(MOST_SHOWN, survival.model.destination.shape[1])
+    noise = survival.noise
     stays, moves = [], []
-    for g in range(shown):
+    for g in _worst(survival):
         name = short(survival.names[g])
         model, error = survival.model.destination, survival.model.stderr
         null = survival.null.destination[:, g, g]

@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 
 from jaxwin._checks import BadInput
-from jaxwin.analysis import Crossing, membership
+from jaxwin.analysis import Crossing, membership, unstack
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.datasets import Data, normalize as in_units
 from jaxwin.plots import Series, beside
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # at most; fewer where a full run would take more work, in products, than that.
 NUM_TIMES, MOST_ATTACKED, MOST_DRAWS, WORK = 32, 1000, 256, 1e13
 LEAST_ATTACKED, LEAST_DRAWS = 200, 8
+ENDS = "early", "middle", "late"
 
 
 class Membership(eqx.Module):
@@ -104,7 +105,9 @@ def membership_summary(found: Membership) -> dict[str, Any]:
 
     auc: the largest, at `best` OU time, with its interval. window: where the AUC is
     above 3/4; detectable: where its interval is above 1/2. true_positive: by
-    false-positive rate, at the best time, with intervals.
+    false-positive rate, at the best time, with intervals. own_windows: of some members,
+    where the probability of coming back to the very point is 95, 50 and 5 % of the way
+    from chance to certainty.
     """
     attack = found.attack
     best = int(np.argmin(np.abs(attack.noise - attack.best)))
@@ -137,18 +140,27 @@ def membership_summary(found: Membership) -> dict[str, Any]:
             f"{rate:g}": {"value": float(t), "low": float(low), "high": float(high)}
             for rate, t, low, high in rates
         },
+        "own_windows": [
+            {name: time.to_json() for name, time in zip(ENDS, times, strict=True)}
+            for times in zip(
+                *(unstack(getattr(attack.members, name)) for name in ENDS), strict=True
+            )
+        ],
         "method": attack.method,
     }
 
 
 def membership_rows(found: Membership) -> list[tuple[str, Crossing]]:
-    """The attack's own window, for the table."""
+    """The attack's own window, for the table, without ends that were not reached."""
     window, detectable = found.attack.window, found.attack.detectable
-    return [
+    if window.answer == "no window":
+        return [("AUC > 3/4", window.end)]
+    ends = [
         ("AUC > 3/4 from", window.start),
         ("AUC > 3/4 to", window.end),
         ("members told to", detectable.end),
     ]
+    return [(name, time) for name, time in ends if bool(time.found)]
 
 
 def membership_figures(found: Membership) -> "dict[str, matplotlib.figure.Figure]":
@@ -159,13 +171,13 @@ def membership_figures(found: Membership) -> "dict[str, matplotlib.figure.Figure
     shown = attack.true_positive[best]
     error = (attack.true_positive_high[best] - attack.true_positive_low[best]) / 3.92
     chance = Series("chance", predicted=(rates, rates))
+    half = Series("chance", predicted=(attack.noise, np.full_like(attack.noise, 0.5)))
     at_best = Series(f"T = {attack.best:.3g}", (rates, shown, error))
     return {
         "membership_auc": beside(
-            [Series("AUC", (attack.noise, attack.auc, attack.auc_stderr))],
+            [Series("AUC", (attack.noise, attack.auc, attack.auc_stderr)), half],
             "OU time of the U-turn (more noise →)",
             "member below non-member",
-            levels=[("chance", 0.5)],
             kinds=False,
         ),
         "membership_rates": beside(
