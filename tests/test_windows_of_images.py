@@ -1,0 +1,104 @@
+"""Windows, groups and members of real images under kernel density, small."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxwin.datasets import Data, digits, from_arrays
+from jaxwin.report import diagnose, summary, windows_of
+
+FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist.npz"
+pytestmark = pytest.mark.slow
+
+
+def mnist(count: int) -> tuple[Data, Data]:
+    """Images of 1 and 8, and as many others."""
+    with np.load(FILE) as file:
+        images, labels = file["x_train"].reshape(-1, 784), file["y_train"]
+    chosen = np.flatnonzero((labels == 1) | (labels == 8))
+    rng = np.random.default_rng(8)
+    both = rng.permutation(chosen)[: 2 * count].reshape(2, count)
+    some = [from_arrays(images[rows], {"digit": labels[rows]}) for rows in both]
+    return some[0], some[1]
+
+
+def halves() -> tuple[Data, Data]:
+    """The digits 1, 7 and 8 in two halves."""
+    data = digits()
+    labels = np.asarray(data.labels).ravel()
+    chosen = np.flatnonzero(np.isin(labels, [1, 7, 8]))
+    both = np.random.default_rng(8).permutation(chosen)[:528].reshape(2, 264)
+    points = np.asarray(data.points).reshape(len(labels), -1)
+    some = [from_arrays(points[rows], {"digit": labels[rows]}) for rows in both]
+    return some[0], some[1]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "digits",
+        pytest.param(
+            "mnist",
+            marks=pytest.mark.skipif(not FILE.exists(), reason=f"{FILE} is not there"),
+        ),
+    ],
+)
+def audited(request):
+    """Data, others, and their windows with groups and members."""
+    own, others = halves() if request.param == "digits" else mnist(300)
+    asked = {"groups": "digit", "members": own, "candidates": others}
+    return own, windows_of(own, num_replicas=1024, **asked)
+
+
+def test_windows_of_every_class(audited):
+    own, study = audited
+    told, found = study.summary, study.results
+    classes = own.features[0].classes
+    leaves = [one for one in told["windows"] if len(one["group"]) == 1]
+    assert sorted(one["group"][0] for one in leaves) == sorted(classes)
+    for one in leaves:
+        early, middle, late = (one[key] for key in ("early", "middle", "late"))
+        assert early["value"] < middle["value"] < late["value"]
+        assert 0 < middle["stderr"] < 0.2 * middle["value"]
+    # One story with phi: the average of the survivals of single classes.
+    assert np.max(np.abs(found.phi - found.agreement.phi)) < 1e-10
+    weights = np.array(
+        [np.mean(own.features[0].labels == i) for i in range(len(classes))]
+    )
+    order = [classes.index(one["group"][0]) for one in leaves]
+    kept = found.survival.survival[: len(leaves)]
+    np.testing.assert_allclose(weights[order] @ kept, found.phi, atol=1e-10)
+
+
+def test_groups_against_their_null(audited):
+    own, study = audited
+    fair = study.summary["fairness"]
+    assert fair["null_moves"] < 1e-9
+    if len(own.points) < own.points.shape[1]:
+        # A Gaussian of fewer points than dimensions is not under-fitted.
+        return
+    # One Gaussian is no digit: shares move, beyond their errors.
+    assert fair["biased"]
+    assert fair["p_value"] < 1e-3
+    worst = max(fair["groups"].values(), key=lambda one: abs(one["largest_excess"]))
+    assert abs(worst["largest_excess"]) > 4 * worst["largest_excess_stderr"]
+
+
+def test_members_are_told_in_a_window(audited):
+    _, study = audited
+    told = study.summary["membership"]
+    assert told["auc"]["low"] > 0.9
+    assert told["window"]["end"]["found"]
+    assert told["best"] < told["window"]["end"]["value"]
+    attack = study.results.membership.attack
+    # At full noise everybody is anybody.
+    assert attack.auc_low[-1] < 0.5 + 0.05 < attack.auc_high[0]
+
+
+def test_points_alone_have_the_times_of_the_report():
+    own, _ = halves()
+    told = windows_of(own, bandwidth=0.0, num_replicas=512).summary
+    known = summary(diagnose(own, num_replicas=512))
+    assert told["t_phi"] == known["t_phi_all"]
+    assert told["t_phi_pairs"] == known["t_phi"]
