@@ -63,6 +63,41 @@ def test_two_components_at_printed_points(epsilon):
     assert value(one.end) == 0
 
 
+@pytest.mark.parametrize("epsilon", [1e-4, 1e-8])
+def test_tolerances_whose_square_one_does_not_see(epsilon):
+    # 1 - TV = erfc(m / sqrt 2) at m = 10 e^{-t}: its digits count, not those of TV.
+    known = np.log(10 / (np.sqrt(2) * scipy.special.erfcinv(epsilon**2)))
+    for pairs in (False, True):
+        found = windows.window(PAIR, [0], [0, 1], epsilon, pairs=pairs)
+        assert abs(value(found.after) - known) < 1e-9
+    tree = windows.mixture_tree(PAIR, epsilon)
+    np.testing.assert_allclose(tree.start.time[:2], known, atol=1e-9)
+    snr = np.linspace(12, -12, 64)
+    levels = jnp.sqrt(jax.nn.sigmoid(snr)), jnp.sqrt(jax.nn.sigmoid(-snr))
+    swept = windows.sweep_windows(PAIR, *levels, epsilon)
+    assert np.all(swept.after_found)
+    np.testing.assert_allclose(swept.after, known, atol=1e-8)
+
+
+def test_weights_of_zero_spoil_no_other_slope():
+    means = jnp.array([[0.0], [3.0], [20.0]])
+    end = lambda w: (
+        windows.thresholds(GaussianMixture.isotropic(means, 1.0, w), 0, [0, 1], 0.1)
+        .end.time
+    )  # fmt: skip
+    slope = jax.grad(end)(jnp.array([0.5, 0.5, 0.0]))
+    two = jax.grad(lambda w: end(jnp.append(w, 1e-12)))(jnp.array([0.5, 0.5]))
+    np.testing.assert_allclose(slope[:2], two, rtol=1e-6)
+
+
+@pytest.mark.f32
+def test_small_tolerance_in_single_precision():
+    law = GaussianMixture.isotropic([[100.0], [-100.0]], 1.0)
+    found = windows.window(law, [0], [0, 1], 1e-4)
+    known = np.log(100 / (np.sqrt(2) * scipy.special.erfcinv(1e-8)))
+    assert abs(value(found.after) - known) < 1e-5
+
+
 @pytest.mark.parametrize("epsilon", [0.03, 0.27, 0.45])
 def test_two_components_between_printed_points(epsilon):
     formula = windows.two_components(10.0, epsilon)

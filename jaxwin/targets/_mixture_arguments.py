@@ -55,7 +55,8 @@ def checked_weights(means: Array, weights: AnyArray | None) -> Float[Array, " k"
     message = "`weights` must sum to 1 within 1e-3; divide them by their sum."
     weights = require(weights, lambda w: abs(w.sum() - 1) <= 1e-3, message)
     if not is_concrete(weights):
-        return jnp.log(weights / weights.sum())
+        # The slope of a weight of zero is NaN, and only its own in this form.
+        return jnp.log(weights) - jnp.log(weights.sum())
     weights = np.asarray(weights)
     with np.errstate(divide="ignore"):
         return jnp.asarray(np.log(weights / weights.sum()))

@@ -11,7 +11,7 @@ from jaxwin.analysis.windows._expectation import places
 from jaxwin.analysis.windows._pairs import pair_table
 from jaxwin.analysis.windows._sets import Labels, nested
 from jaxwin.analysis.windows._threshold_roots import Sets, sets
-from jaxwin.analysis.windows._variation import set_variation
+from jaxwin.analysis.windows._variation import set_apart
 from jaxwin.analysis.windows._view import checked_view
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 
@@ -75,7 +75,7 @@ def exact_parts(
     `nodes` on each piece of the lines of a plane.
     """
     law, inner, outer, _ = given.sets
-    intra = set_variation(law, inner, outer, alpha, sigma, given.sets.within, nodes)
+    apart = set_apart(law, inner, outer, alpha, sigma, given.sets.within, nodes)
     at = places(law, alpha, sigma, given.everywhere, nodes)
     r, log_prior = jnp.exp(at.log_posterior), law.log_label_prior()
     out = jnp.sum(jnp.where(outer[None], 0, r), axis=1)
@@ -85,4 +85,4 @@ def exact_parts(
         share = jnp.where(mask, jnp.exp(log_prior), 0)
         return jnp.sum(at.weight * inside * out) / jnp.sum(share)
 
-    return intra, leaving(outer), leaving(inner)
+    return apart.variation, leaving(outer), leaving(inner)

@@ -40,8 +40,8 @@ class ComponentPairs(eqx.Module):
         """Upper bound of TV(p_i, p): the average of TV_ij over components."""
         return jnp.sum(jnp.exp(self.log_weights)[None, :, None] * variation, axis=1)
 
-    def from_rest(self, log_overlap: Float[Array, "k k t"]) -> Float[Array, "k t"]:
-        """Lower bound of TV(p_i, rest), rest = sum_j lambda_j p_j over j != i.
+    def less_overlap(self, log_overlap: Float[Array, "k k t"]) -> Float[Array, "k t"]:
+        """Lower bound of TV(p_i, rest) - 1, rest = sum_j lambda_j p_j over j != i.
 
         1 - TV = E min(p_i, sum_j lambda_j p_j) <= sum_j E min(p_i, lambda_j p_j), each
         in closed form for one variance and at most sqrt(lambda_j) BC_ij.
@@ -55,7 +55,7 @@ class ComponentPairs(eqx.Module):
             common = _smaller(-8 * log_overlap, share)
         else:
             common = jnp.sqrt(share) * jnp.exp(log_overlap)
-        return 1 - jnp.sum(common, axis=1)
+        return -jnp.sum(common, axis=1)
 
     def certificate(
         self, variation: Float[Array, "k k t"], overlap: Float[Array, "p s"]

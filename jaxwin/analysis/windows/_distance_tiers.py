@@ -21,7 +21,7 @@ from jaxwin.analysis.windows._expectation import places
 from jaxwin.analysis.windows._on_line import line_chi2
 from jaxwin.analysis.windows._pairs import PairTable, checked_level, pair_table
 from jaxwin.analysis.windows._source import Drawn, drawn, law_and_clock
-from jaxwin.analysis.windows._variation import set_variation
+from jaxwin.analysis.windows._variation import set_apart
 from jaxwin.analysis.windows._view import takes
 from jaxwin.channels import AbstractObserved, Observed
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
@@ -187,7 +187,7 @@ def _curve(
 ) -> Float[Array, " t"]:
     def at(level: tuple[Array, Array]) -> Array:
         if kind == "total_variation":
-            return set_variation(law, first, second, *level, within)
+            return set_apart(law, first, second, *level, within).variation
         if outside:
             assert isinstance(law, GaussianMixture)
             assert within is not None

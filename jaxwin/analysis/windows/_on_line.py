@@ -90,10 +90,19 @@ def line_places(
     )
 
 
-def line_variation(
+class Apart(NamedTuple):
+    """TV of two sub-mixtures, and what they share, 1 - TV, with its own digits."""
+
+    variation: Float[Array, ""]
+    overlap: Float[Array, ""]
+
+
+def line_apart(
     line: OnLine, first: Bool[Array, " c"], second: Bool[Array, " c"]
-) -> Float[Array, ""]:
-    """Half the integral of |p_A - p_B|, cut where the two are equal.
+) -> Apart:
+    """Half the integral of |p_A - p_B|, and that of the smaller one.
+
+    Both are cut where the two densities are equal.
 
     The places are searched for with the densities themselves, or where these are costly
     with the polynomials through their values.
@@ -103,16 +112,17 @@ def line_variation(
         first: The labels of A, with weight.
         second: The labels of B.
     """
-
-    def apart(x: Array) -> Array:
-        return jnp.exp(line.log_density(x, first)) - jnp.exp(
-            line.log_density(x, second)
-        )
-
     if line.costly:
+
+        def apart(x: Array) -> Array:
+            return jnp.exp(line.log_density(x, first)) - jnp.exp(
+                line.log_density(x, second)
+            )
+
         places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts))
         values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
-        return 0.5 * absolute_integral(values, 0.5 * jnp.sum(rule, axis=1))
+        variation = 0.5 * absolute_integral(values, 0.5 * jnp.sum(rule, axis=1))
+        return Apart(variation, 1 - variation)
 
     def log_ratio(x: Array) -> Array:
         return line.log_density(x, first) - line.log_density(x, second)
@@ -129,9 +139,19 @@ def line_variation(
     half, middle = 0.5 * (ends[1:] - ends[:-1]), 0.5 * (ends[1:] + ends[:-1])
     nodes, rule = jnp.asarray(NODES, half.dtype), jnp.asarray(WEIGHTS, half.dtype)
     places = middle[..., None] + half[..., None] * nodes[None, None]
-    values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
-    panels = half * jnp.sum(values * rule[None, None], axis=2)
-    return 0.5 * jnp.sum(jnp.abs(panels))
+
+    def masses(mask: Array) -> Float[Array, "two pieces"]:
+        density = lambda x: jnp.exp(line.log_density(x, mask))
+        values = jax.vmap(density)(places.ravel()).reshape(places.shape)
+        return half * jnp.sum(values * rule[None, None], axis=2)
+
+    return compared(masses(first), masses(second))
+
+
+def compared(first: Float[Array, "*p"], second: Float[Array, "*p"]) -> Apart:
+    """From the masses of A and B in pieces on each of which one of them is larger."""
+    variation = 0.5 * jnp.sum(jnp.abs(first - second))
+    return Apart(variation, jnp.sum(jnp.minimum(first, second)))
 
 
 def line_chi2(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxwin._numerics import LOG_TWO_PI, segment_logsumexp
 from jaxwin.analysis._line import component_cuts, gauss_legendre
 from jaxwin.analysis.windows._directions import Seen
-from jaxwin.analysis.windows._on_line import OnLine, line_places
+from jaxwin.analysis.windows._on_line import Apart, OnLine, compared, line_places
 
 # Rows at once: more would fill the cache.
 ROWS = 64
@@ -76,12 +76,12 @@ def plane_places(
     return weight.ravel(), log_posterior.reshape(-1, log_posterior.shape[-1])
 
 
-def plane_variation(
+def plane_apart(
     plane: OnPlane,
     first: Bool[Array, " c"],
     second: Bool[Array, " c"],
     nodes: int | None = None,
-) -> Float[Array, ""]:
+) -> Apart:
     """Half the integral of |p_A - p_B|, each row cut where the two are equal.
 
     What is left is the error of the rule over rows, since they meet the line p_A = p_B
@@ -89,39 +89,43 @@ def plane_variation(
     """
     nodes = plane.nodes if nodes is None else nodes
 
-    def of_row(x: Array) -> Array:
+    def of_row(x: Array) -> Apart:
         line = plane.row(x)
         places, rule = gauss_legendre(jax.lax.stop_gradient(line.cuts), nodes)
 
-        def apart(y: Array) -> Array:
-            return jnp.exp(line.log_density(y, first)) - jnp.exp(
-                line.log_density(y, second)
-            )
+        def density(mask: Array) -> Float[Array, "pieces nodes"]:
+            at = lambda y: jnp.exp(line.log_density(y, mask))
+            return jax.vmap(at)(places.ravel()).reshape(places.shape)
 
-        values = jax.vmap(apart)(places.ravel()).reshape(places.shape)
-        return _absolute(values, 0.5 * jnp.sum(rule, axis=1))
+        half = 0.5 * jnp.sum(rule, axis=1)
+        return _row_apart(density(first), density(second), half)
 
     closer = 4 if plane.log_weights.size <= FEW else 2
     places, rule = plane.rows(closer * nodes)
-    return 0.5 * jnp.sum(rule * jax.lax.map(of_row, places, batch_size=ROWS))
+    found = jax.lax.map(of_row, places, batch_size=ROWS)
+    return Apart(*(jnp.sum(rule * each) for each in found))
 
 
-def _absolute(
-    values: Float[Array, "pieces nodes"], half: Float[Array, " pieces"]
-) -> Float[Array, ""]:
-    """Integral of |h| from h at the Gauss-Legendre nodes of pieces of a line.
+def _row_apart(
+    first: Float[Array, "pieces nodes"],
+    second: Float[Array, "pieces nodes"],
+    half: Float[Array, " pieces"],
+) -> Apart:
+    """From two densities at the Gauss-Legendre nodes of pieces of a line.
 
-    h is the polynomial through its values; the integral is cut at its first and its
-    last change of sign on each piece.
+    Each is the polynomial through its values; integrals are cut at the first and the
+    last change of sign of their difference on each piece.
     """
+    values = first - second
     count = values.shape[1]
     nodes, rule = np.polynomial.legendre.leggauss(count)
     constant = lambda array: jnp.asarray(array, values.dtype)
     # Powers are well enough conditioned for so few nodes: 2^count roundings.
     transform = constant(np.linalg.inv(np.vander(nodes, increasing=True)).T)
-    coefficients = jnp.matmul(values, transform, precision="highest")
+    power_form = lambda of: jnp.matmul(of, transform, precision="highest")
+    both = power_form(first), power_form(second)
     order = constant(np.arange(count))
-    held, at = jax.lax.stop_gradient((values, coefficients))
+    held, at = jax.lax.stop_gradient((values, both[0] - both[1]))
     changes = (held[:, 1:] > 0) != (held[:, :-1] > 0)
     some = jnp.any(changes, axis=1)
 
@@ -140,13 +144,19 @@ def _absolute(
 
         return jnp.where(some, jax.lax.fori_loop(0, NEWTON, nearer, x), 1.0)
 
-    def integral(x: Float[Array, " pieces"]) -> Float[Array, " pieces"]:
-        above = order[None] + 1
-        terms = (x[:, None] ** above - (-1) ** above) / above
-        return jnp.sum(coefficients * terms, axis=1)
-
     last = changes.shape[1] - 1 - jnp.argmax(changes[:, ::-1], axis=1)
-    before, until = integral(root(jnp.argmax(changes, axis=1))), integral(root(last))
-    whole = jnp.sum(values * constant(rule)[None], axis=1)
-    parts = jnp.abs(before) + jnp.abs(until - before) + jnp.abs(whole - until)
-    return jnp.sum(half * parts)
+    ends = root(jnp.argmax(changes, axis=1)), root(last)
+
+    def masses(
+        of: Float[Array, "pieces nodes"], coefficients: Float[Array, "pieces nodes"]
+    ) -> Float[Array, "3 pieces"]:
+        """Before the first change, between the two, and after the last."""
+        above = order[None] + 1
+        until = lambda x: jnp.sum(
+            coefficients * (x[:, None] ** above - (-1) ** above) / above, axis=1
+        )
+        before, middle = map(until, ends)
+        whole = jnp.sum(of * constant(rule)[None], axis=1)
+        return half * jnp.stack([before, middle - before, whole - middle])
+
+    return compared(masses(first, both[0]), masses(second, both[1]))

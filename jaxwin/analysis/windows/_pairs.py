@@ -27,7 +27,8 @@ class PairTable(eqx.Module):
     total_variation: exact where `tv_known`, elsewhere its upper bound sqrt(1 - BC^2).
     bhattacharyya: the coefficient BC = E_p sqrt(u v). hellinger: sqrt(2 (1 - BC)).
     kl: KL(p_i || p_j) in nats. chi2: of p_i from p_j, infinite where 2 C_j - C_i is not
-    positive.
+    positive. overlap: 1 - TV with digits of its own, exact where `tv_known`, elsewhere
+    its upper bound BC.
     """
 
     total_variation: Float[Array, "k k"] = field(PAIRS, "probability")
@@ -36,6 +37,7 @@ class PairTable(eqx.Module):
     kl: Float[Array, "k k"] = field(PAIRS, "nats")
     chi2: Float[Array, "k k"] = field(PAIRS, "")
     tv_known: Bool[Array, "k k"] = field(PAIRS, "", "total variation is exact")
+    overlap: Float[Array, "k k"] = field(PAIRS, "probability")
 
 
 def pair_table(law: GaussianMixture, alpha: ScalarLike, sigma: ScalarLike) -> PairTable:
@@ -121,7 +123,7 @@ def _gram(law: GaussianMixture, alpha: Array, sigma: Array) -> Float[Array, "k k
 def _table(law: GaussianMixture, alpha: Array, sigma: Array) -> PairTable:
     forms = pair_forms(law, alpha, sigma)
     log_overlap = forms.log_overlap - forms.middle_sq / 8
-    known, exact = _variation(law, forms, alpha, sigma)
+    known, exact, shared = _variation(law, forms, alpha, sigma)
     growth = jnp.where(forms.definite, forms.log_growth + forms.outer_sq, 0)
     return PairTable(
         total_variation=jnp.where(known, exact, _root(-jnp.expm1(2 * log_overlap))),
@@ -130,16 +132,18 @@ def _table(law: GaussianMixture, alpha: Array, sigma: Array) -> PairTable:
         kl=0.5 * (forms.excess + forms.distance_sq),
         chi2=jnp.where(forms.definite, jnp.expm1(growth), jnp.inf),
         tv_known=known,
+        overlap=jnp.where(known, shared, jnp.exp(log_overlap)),
     )
 
 
 def _variation(
     law: GaussianMixture, forms: PairForms, alpha: Array, sigma: Array
-) -> tuple[Bool[Array, "k k"], Float[Array, "k k"]]:
-    """Where total variation has a closed form, and that."""
-    of_means = jsp.erf(_root(forms.distance_sq) / np.sqrt(8))
+) -> tuple[Bool[Array, "k k"], Float[Array, "k k"], Float[Array, "k k"]]:
+    """Where total variation has a closed form, that, and 1 - TV."""
+    distance = _root(forms.distance_sq) / np.sqrt(8)
+    of_means, shared = jsp.erf(distance), jsp.erfc(distance)
     if not isinstance(law.covariance, Isotropic) or law.covariance.variances.size == 1:
-        return forms.equal, of_means
+        return forms.equal, of_means, shared
     centred = ~forms.equal & (forms.distance_sq == 0)
     noised = alpha**2 * law.covariance.variances + channel_variance(sigma)
     wide = jnp.maximum(noised[:, None], noised[None])
@@ -148,8 +152,11 @@ def _variation(
     # Half the square, in narrow widths, at which both densities are equal.
     place = 0.5 * law.dimension * (1 + x) * jnp.log1p(x) / x
     half = jnp.full_like(place, law.dimension / 2)
-    of_widths = jsp.gammainc(half, place) - jsp.gammainc(half, place / (1 + x))
-    return forms.equal | centred, jnp.where(centred, of_widths, of_means)
+    inside = jsp.gammainc(half, place / (1 + x))
+    of_widths = jsp.gammainc(half, place) - inside
+    # The wide one inside, the narrow one outside.
+    shared = jnp.where(centred, inside + jsp.gammaincc(half, place), shared)
+    return forms.equal | centred, jnp.where(centred, of_widths, of_means), shared
 
 
 def _root(square: Array) -> Array:

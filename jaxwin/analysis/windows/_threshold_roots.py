@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import is_concrete
@@ -14,8 +15,9 @@ from jaxwin.analysis._crossing import Crossing, exact
 from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.collapse._solve import log_range
 from jaxwin.analysis.windows._directions import Directions, directions
+from jaxwin.analysis.windows._on_line import Apart
 from jaxwin.analysis.windows._pairs import pair_table
-from jaxwin.analysis.windows._variation import set_variation
+from jaxwin.analysis.windows._variation import set_apart
 from jaxwin.analysis.windows._view import checked_view
 from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 
@@ -78,8 +80,17 @@ def time_of(log_snr: Array) -> Array:
 
 def variation(log_snr: Array, sets: Sets) -> Float[Array, ""]:
     """TV of two sub-mixtures."""
-    alpha, sigma = levels(log_snr)
-    return set_variation(sets.law, sets.first, sets.second, alpha, sigma, sets.within)
+    return _apart(log_snr, sets).variation
+
+
+def less_overlap(log_snr: Array, sets: Sets) -> Float[Array, ""]:
+    """TV - 1, with digits of its own: one less 1e-8 is one in float32."""
+    return -_apart(log_snr, sets).overlap
+
+
+def _apart(log_snr: Array, sets: Sets) -> Apart:
+    law, first, second, within = sets
+    return set_apart(law, first, second, *levels(log_snr), within)
 
 
 def largest_pair(log_snr: Array, given: Pairs) -> Float[Array, ""]:
@@ -88,34 +99,59 @@ def largest_pair(log_snr: Array, given: Pairs) -> Float[Array, ""]:
     return jnp.max(jnp.where(given.pairs, table.total_variation, 0))
 
 
-def smallest_pair(log_snr: Array, given: Pairs) -> Float[Array, ""]:
-    """The smallest TV of the pairs, or a lower bound of it."""
+def less_overlap_of_pairs(log_snr: Array, given: Pairs) -> Float[Array, ""]:
+    """The smallest TV - 1 of the pairs, or a lower bound of it."""
     table = pair_table(given.law, *levels(log_snr))
-    bound = 1 - table.bhattacharyya
-    least = jnp.where(table.tv_known, table.total_variation, bound)
-    return jnp.min(jnp.where(given.pairs, least, 1))
+    return -jnp.max(jnp.where(given.pairs, table.overlap, 0))
 
 
 def end_time(curve: Curve, given: Any, level: Array) -> Crossing:
     """From where on the curve is at most the level: zero if it always is."""
-    time, above, below = _fall(curve, given, level)
+    time, above, below = fall(curve, given, level)
     return exact(jnp.where(above, time, 0), below)
 
 
-def start_time(curve: Curve, given: Any, level: Array) -> Crossing:
-    """Up to where the curve is at least the level; not found if it never is."""
-    time, above, below = _fall(curve, given, level)
+def start_time(curve: Curve, given: Any, overlap: Array) -> Crossing:
+    """Up to where a curve of TV - 1 is at least -overlap; not found if it never is."""
+    time, above, below = fall(curve, given, -overlap)
     return exact(time, above & below)
 
 
-@eqx.filter_jit
-def _fall(
-    curve: Curve, given: Any, level: Array
-) -> tuple[Array, Bool[Array, ""], Bool[Array, ""]]:
-    """The OU time of the level; above it without noise, and below in full noise.
+# The OU time of a level; above it without noise, and below in full noise.
+Fall = tuple[Array, Bool[Array, ""], Bool[Array, ""]]
 
-    Bisection runs into an end of the range where the curve stays on one side.
-    """
+
+def fall(curve: Curve, given: Any, level: Array) -> Fall:
+    """Where a curve falls through a level: by bisection, on planes by fewer looks."""
+    within = given.within if isinstance(given, Sets) else None
+    plane = within is not None and within.dimension > 1
+    if plane and is_concrete(given, level):
+        return few_looks(curve, given, float(level))
+    return _bisection(curve, given, level)
+
+
+def few_looks(curve: Curve, given: Any, level: float) -> Fall:
+    """The same of what is concrete, where a look takes its time."""
+    dtype = given.law.log_label_prior().dtype
+    reach = log_range(dtype)
+    gap = lambda place: float(_seen(curve, jnp.asarray(place, dtype), given)) - level
+    high, low = min(CLEANEST, reach), -reach
+    above, below = gap(high) > 0, gap(low) < 0
+    root = high if below else low
+    if above and below:
+        root = scipy.optimize.root_scalar(gap, bracket=(low, high), xtol=1e-13).root
+    time = time_of(jnp.asarray(root, dtype))
+    return time, jnp.asarray(above), jnp.asarray(below)
+
+
+@eqx.filter_jit
+def _seen(curve: Curve, log_snr: Array, given: Any) -> Float[Array, ""]:
+    return curve(log_snr, given)
+
+
+@eqx.filter_jit
+def _bisection(curve: Curve, given: Any, level: Array) -> Fall:
+    """By bisection, which runs into an end where the curve stays on one side."""
     low = -log_range(level.dtype)
     high = jnp.minimum(CLEANEST, -low).astype(level.dtype)
     root = bracketed_root(_Gap(curve), low, high, (given, level))

@@ -4,24 +4,22 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis._crossing import Crossing, exact, stack
-from jaxwin.analysis.collapse._solve import log_range
 from jaxwin.analysis.windows._directions import directions
 from jaxwin.analysis.windows._pairs import pair_table
 from jaxwin.analysis.windows._sets import members
 from jaxwin.analysis.windows._threshold_roots import (
-    CLEANEST,
     Pairs,
     Sets,
     end_time,
+    few_looks,
     largest_pair,
+    less_overlap,
     levels,
     sets,
-    time_of,
     variation,
 )
 from jaxwin.analysis.windows._tree import Tree
@@ -56,16 +54,15 @@ class TreeCurves(eqx.Module):
             if isinstance(given, Pairs):
                 found.append(end_time(largest_pair, given, _like(given, level)))
                 continue
-            each = [_fall(pair, level) for pair in given]
-            # Not told apart without noise: from there on; never together: not found.
-            late = max((np.nan_to_num(time) for time in each), default=0.0)
-            found.append(exact(late, late < np.inf))
+            each = [few_looks(variation, pair, level) for pair in given]
+            late = max((float(t) for t, above, _ in each if above), default=0.0)
+            found.append(exact(late, all(bool(below) for *_, below in each)))
         return stack(found)
 
-    def starts(self, level: float) -> Crossing:
-        """Up to where each node is at least the level away from the rest."""
-        each = [_fall(given, level) for given in self.outside]
-        found = [exact(time, np.isfinite(time)) for time in each]
+    def starts(self, overlap: float) -> Crossing:
+        """Up to where each node shares at most so much with the rest."""
+        each = [few_looks(outside_overlap, given, -overlap) for given in self.outside]
+        found = [exact(time, above & below) for time, above, below in each]
         return stack([*found, exact(0.0, False)])
 
     def at(self, alpha: Array, sigma: Array, node: int) -> tuple[Array, Array]:
@@ -79,7 +76,7 @@ class TreeCurves(eqx.Module):
             inside = jnp.max(jnp.stack(each)) if each else jnp.zeros(())
         if node == len(self.outside):
             return inside, jnp.ones(())
-        return inside, outside_variation(log_snr, self.outside[node])
+        return inside, 1 + outside_overlap(log_snr, self.outside[node])
 
 
 def tree_curves(law: AbstractLabelledTarget, tree: Tree) -> TreeCurves:
@@ -152,13 +149,12 @@ def _outside(
     return Overlap(law, root[0][:, None] * root[1][None]), "bounds"
 
 
-def outside_variation(log_snr: Array, given: Sets | Overlap) -> Float[Array, ""]:
-    """TV of a node to its rest, or a lower bound of it."""
+def outside_overlap(log_snr: Array, given: Sets | Overlap) -> Float[Array, ""]:
+    """TV of a node to its rest less one, or a lower bound of it."""
     if isinstance(given, Sets):
-        return variation(log_snr, given)
+        return less_overlap(log_snr, given)
     table = pair_table(given.law, *levels(log_snr))
-    overlap = jnp.sum(given.weights * table.bhattacharyya)
-    return jnp.maximum(1 - overlap, 0)
+    return -jnp.minimum(jnp.sum(given.weights * table.bhattacharyya), 1)
 
 
 def _cross_pairs(
@@ -181,26 +177,3 @@ def _one(law: AbstractLabelledTarget, label: int) -> Bool[np.ndarray, " c"]:
 
 def _like(given: Pairs, level: float) -> Array:
     return jnp.asarray(level, given.law.log_label_prior().dtype)
-
-
-def _fall(given: Sets | Overlap, level: float) -> float:
-    """OU time at which TV falls through a level; inf above it, NaN below all along.
-
-    As `end_time` and `start_time`, by a root finder that looks at few levels: a plane
-    takes its time over each.
-    """
-    dtype = given.law.log_label_prior().dtype
-    reach = log_range(dtype)
-    gap = lambda place: float(_seen(jnp.asarray(place, dtype), given)) - level
-    high, low = min(CLEANEST, reach), -reach
-    if not gap(high) > 0:
-        return np.nan
-    if not gap(low) < 0:
-        return np.inf
-    root = scipy.optimize.root_scalar(gap, bracket=(low, high), xtol=1e-13).root
-    return float(time_of(jnp.asarray(root, dtype)))
-
-
-@eqx.filter_jit
-def _seen(log_snr: Array, given: Sets | Overlap) -> Float[Array, ""]:
-    return outside_variation(log_snr, given)

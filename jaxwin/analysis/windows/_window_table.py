@@ -107,8 +107,9 @@ def sweep_windows(
     else:
         at = lambda place: pairs.variation_bounds(*levels(place[:, None]))
         end, end_found = _end(lambda place: at(place)[1][:, 0], grid, upper, epsilon)
+        shared = lambda place: jnp.exp(pairs.log_overlap(*levels(place[:, None])))
         start, start_found = _start(
-            lambda place: at(place)[0][:, 0], grid, lower, 1 - epsilon**2
+            lambda place: -shared(place)[:, 0], grid, -jnp.exp(log), -(epsilon**2)
         )
         first = time_of(grid[0])
 
@@ -117,8 +118,8 @@ def sweep_windows(
     def from_all(place: Float[Array, " k"]) -> Float[Array, " k"]:
         return given.from_all(rows.variation_bounds(*own(place))[1])[:, 0]
 
-    def from_rest(place: Float[Array, " k"]) -> Float[Array, " k"]:
-        return given.from_rest(rows.log_overlap(*own(place)))[:, 0]
+    def less_overlap(place: Float[Array, " k"]) -> Float[Array, " k"]:
+        return given.less_overlap(rows.log_overlap(*own(place)))[:, 0]
 
     def own_upper(place: Float[Array, " k"]) -> Float[Array, " k"]:
         variation = rows.variation_bounds(*own(place))[1]
@@ -127,8 +128,8 @@ def sweep_windows(
         intra, leak = given.certificate(variation, overlap)
         return intra[:, 0] + jnp.diagonal(leak)
 
-    told = given.from_rest(spread(log, count, 0.0))
-    after, after_found = _start(from_rest, grid, told, 1 - epsilon**2)
+    told = given.less_overlap(spread(log, count, 0.0))
+    after, after_found = _start(less_overlap, grid, told, -(epsilon**2))
     alike = given.from_all(variation)
     before, before_found = _end(from_all, grid, alike, epsilon)
     place, best_upper = _lowest(own_upper, grid, intra + leak)
