@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from numpy.typing import DTypeLike
 
 from jaxwin._typing import AnyArray, ScalarLike
 
@@ -29,6 +30,11 @@ def channel_variance(sigma: AnyArray) -> Array:
     """
     sigma = as_float(sigma)
     return jnp.maximum(sigma**2, float(jnp.finfo(sigma.dtype).tiny) ** 0.5)
+
+
+def stated_error(error: float, dtype: DTypeLike) -> float:
+    """The error of a method in float64, or what rounding leaves of shorter numbers."""
+    return max(error, 64 * float(jnp.finfo(dtype).eps))
 
 
 def erf(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -343,3 +343,28 @@ def test_bad_input_is_refused():
     observed = Observed(THREE, Gaussian())
     with pytest.raises(BadInput, match="strictly increasing"):
         windows.sampled_certificate(observed, 0, [0, 1], [1.0, 0.5])
+
+
+# Bad input of what is concrete, and errors of shorter numbers
+
+
+def test_no_noise_where_points_have_no_density():
+    points = GaussianMixture.isotropic([[0.0], [2.0], [5.0]], 0.0)
+    for noises in ([0.0, 0.1], 0.0):
+        with pytest.raises(BadInput, match="singular covariance"):
+            windows.certificate(points, [0], [0, 1], noises)
+    with pytest.raises(BadInput, match="singular covariance"):
+        windows.certificate_at(points, [0], [0, 1], 1.0, 0.0, closed=False)
+    for noise in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="noises"):
+            windows.certificate(points, [0], [0, 1], [noise])
+
+
+@pytest.mark.f32
+def test_errors_are_stated_in_single_precision():
+    law = GaussianMixture.isotropic([[0.0], [3.0], [20.0]], 1.0, [0.5, 0.3, 0.2])
+    # In float64, by this code.
+    known = windows.certificate(law, [0], [0, 1], [1.6, 3.0])
+    exact = np.array([0.111948226587, 0.194935408527])
+    assert np.all(np.abs(known.upper - exact) < known.error)
+    assert np.all(known.error < 1e-4)

@@ -256,3 +256,15 @@ def test_table_is_saved_and_bad_input_refused():
     assert len(to_json(table)["after"]) == K
     with pytest.raises(BadInput, match="`epsilon` is 0; it must lie strictly"):
         windows.sweep_windows(LAWS["isotropic"], ALPHAS, SIGMAS, 0.0)
+
+
+def test_levels_in_the_wrong_order_are_refused():
+    law = GaussianMixture.isotropic([[0.0], [3.0]], 1.0)
+    levels = jnp.sqrt(jax.nn.sigmoid(jnp.linspace(5, -5, 8)))
+    for alphas, sigmas, said in (
+        (levels[::-1], levels, "do not increase"),
+        (-levels, levels[::-1], "alphas"),
+        (levels[:1], levels[:1], "shapes"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            windows.sweep_windows(law, alphas, sigmas, 0.1)

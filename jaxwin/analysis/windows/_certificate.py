@@ -5,8 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxwin._numerics import as_float
+from jaxwin._checks import check, not_negative
+from jaxwin._numerics import as_float, stated_error
 from jaxwin._typing import AnyArray, ScalarLike
+from jaxwin.analysis._crossing import Crossing
 from jaxwin.analysis.windows._certificate_parts import (
     Nested,
     closed_parts,
@@ -14,15 +16,25 @@ from jaxwin.analysis.windows._certificate_parts import (
     nested_sets,
 )
 from jaxwin.analysis.windows._directions import Directions
+from jaxwin.analysis.windows._pairs import checked_level
 from jaxwin.analysis.windows._sets import Labels
 from jaxwin.analysis.windows._threshold_roots import CLEANEST, levels
 from jaxwin.io import field
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
-from jaxwin.targets import AbstractLabelledTarget
+from jaxwin.targets import AbstractLabelledTarget, GaussianMixture
 
 # Of total variation by quadrature on a line (`total_variation`); on a plane it is
 # what so many nodes differ by from the default.
 LINE_ERROR, COARSE = 1e-10, 8
+
+
+class Best(eqx.Module):
+    """Where U(T) is smallest, and the bounds there; not found where no T is best."""
+
+    time: Crossing = field((), "time of the process")
+    upper: Float[Array, ""] = field((), "probability", "U at that time")
+    lower: Float[Array, ""] = field((), "probability")
+    error: Float[Array, ""] = field((), "probability", "of the upper bound")
 
 
 class Certificate(eqx.Module):
@@ -34,7 +46,8 @@ class Certificate(eqx.Module):
     U-turns from the target that leave it; lower = the share from the initial set that
     leave the target, less the target's own at no noise. Of method "closed form" intra
     and leak are themselves upper bounds, and lower is zero. `error`: of the upper
-    bound, by quadrature or rounding; a standard error where sampled.
+    bound, by quadrature or rounding; a standard error where sampled. `best` is None
+    where it was not looked for.
     """
 
     method: str = eqx.field(static=True)
@@ -44,6 +57,7 @@ class Certificate(eqx.Module):
     upper: Float[Array, " t"] = field(("noise",), "probability", "U(T)")
     lower: Float[Array, " t"] = field(("noise",), "probability")
     error: Float[Array, " t"] = field(("noise",), "probability", "of the upper bound")
+    best: Best | None = None
 
 
 def certificate(
@@ -72,9 +86,10 @@ def certificate(
         within: As in `thresholds`.
 
     Raises:
-        BadInput: An empty set, or an initial one not inside the target.
+        BadInput: An empty set, or an initial one not inside the target; a noise of zero
+            where a component is singular.
         ValueError: More directions than quadrature takes: use `closed`, or
-            `sampled_certificate`.
+            `sampled_certificate`; negative noises.
 
     References:
         Derived; its worst case is Theorem 2 of Li, Karan & Chen, arXiv:2502.00921.
@@ -82,7 +97,10 @@ def certificate(
     given = nested_sets(law, initial, target, closed, within)
     process = OrnsteinUhlenbeck() if process is None else process
     noises = jnp.atleast_1d(as_float(noises))
+    check(noises, not_negative, "noises", "finite and >= 0")
     alphas, sigmas = process.levels(noises, law.log_label_prior().dtype)
+    if isinstance(law, GaussianMixture):
+        alphas, sigmas = checked_level(law, alphas, sigmas)
     # Where next to no noise is left, for the target's own leak: it grows with noise.
     clean = levels(jnp.asarray(CLEANEST, alphas.dtype))
     alphas, sigmas = jnp.append(alphas, clean[0]), jnp.append(sigmas, clean[1])
@@ -92,7 +110,7 @@ def certificate(
     upper, method = intra + leak, "closed form" if closed else "quadrature"
     error = jnp.zeros_like(upper)
     if not closed:
-        error = jnp.full_like(upper, LINE_ERROR)
+        error = jnp.full_like(upper, stated_error(LINE_ERROR, upper.dtype))
         if given.everywhere is not None and given.everywhere.dimension > 1:
             coarse = _curve(given, closed, alphas, sigmas, COARSE)
             error = jnp.maximum(error, jnp.abs(upper - (coarse[0] + coarse[1])[:-1]))
@@ -116,6 +134,8 @@ def certificate_at(
     given = nested_sets(law, initial, target, closed, within)
     dtype = law.log_label_prior().dtype
     level = as_float(alpha).astype(dtype), as_float(sigma).astype(dtype)
+    if isinstance(law, GaussianMixture):
+        level = checked_level(law, *level)
     intra, leak, *_ = (closed_parts if closed else exact_parts)(given, *level)
     return intra + leak
 

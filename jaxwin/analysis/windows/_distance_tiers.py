@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxwin._numerics import stated_error
 from jaxwin._typing import Key
 from jaxwin.analysis.windows._directions import Directions, directions, seen
 from jaxwin.analysis.windows._divergences import (
@@ -120,7 +121,8 @@ def closed(
     if asked.kind == "total_variation" and not np.all(table.tv_known[:, 0, 1]):
         return None
     value = getattr(table, asked.kind)[:, 0, 1]
-    return value, CLOSED_ERROR * jnp.maximum(1, jnp.abs(value))
+    error = stated_error(CLOSED_ERROR, value.dtype)
+    return value, error * jnp.maximum(1, jnp.abs(value))
 
 
 def _picked(law: GaussianMixture, chosen: Int[np.ndarray, " k"]) -> GaussianMixture:
@@ -161,7 +163,7 @@ def quadrature(
     masks = jnp.asarray(asked.first), jnp.asarray(asked.second)
     if dimension == 1:
         value = _curve(law, within, *masks, *levels, asked.kind, outside)
-        error = jnp.full_like(value, LINE_ERROR)
+        error = jnp.full_like(value, stated_error(LINE_ERROR, value.dtype))
         if asked.kind in ("kl", "chi2"):
             error = error * jnp.maximum(1, value)
     else:
@@ -170,7 +172,8 @@ def quadrature(
         each = [_curve(law, w, *masks, *levels, asked.kind, False) for w in axes]
         values = jnp.stack(each)
         value = values.mean(axis=0)
-        error = LINE_ERROR + values.max(axis=0) - values.min(axis=0)
+        error = stated_error(LINE_ERROR, values.dtype)
+        error = error + values.max(axis=0) - values.min(axis=0)
     return finished(asked.kind, value, error)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._numerics import channel_variance
+from jaxwin._numerics import channel_variance, stated_error
 from jaxwin._typing import Key
 from jaxwin.analysis.speciation._agreement import disagreement
 from jaxwin.analysis.speciation._covariance_agreement import (
@@ -59,7 +59,8 @@ def closed_flips(
     if off is None:
         return None
     each = np.asarray(off)[:, None, None] / (count * (count - 1))
-    return Flips(each * (1 - np.eye(count)), CLOSED_ERROR)
+    error = stated_error(CLOSED_ERROR, law.means.dtype)
+    return Flips(each * (1 - np.eye(count)), error)
 
 
 def _two(law: GaussianMixture, alphas: Array, sigmas: Array) -> Array | None:
@@ -127,10 +128,11 @@ def quadrature_flips(
 ) -> Flips:
     """Flips by quadrature on a line or a plane, there with two pairs of axes."""
     flow = np.asarray(_flow(law, within, alphas, sigmas))
+    least = stated_error(LINE_ERROR, flow.dtype)
     if within is None or within.dimension == 1:
-        return Flips(flow, LINE_ERROR)
+        return Flips(flow, least)
     other = np.asarray(_flow(law, within.turned(ANGLE), alphas, sigmas))
-    error = max(float(np.abs(flow - other).max()), LINE_ERROR)
+    error = max(float(np.abs(flow - other).max()), least)
     return Flips(0.5 * (flow + other), error)
 
 

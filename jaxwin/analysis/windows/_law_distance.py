@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from jaxwin._checks import BadInput, check, check_one_of
+from jaxwin._numerics import stated_error
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._line import LawOnALine, component_cuts, gauss_legendre
 from jaxwin.analysis.windows._absolute import absolute_integral
@@ -109,7 +110,8 @@ def uturn_distance(
     if method != "sampled":
         if small.dimension == 1 and isinstance(small, GaussianMixture | LawOnALine):
             value = np.asarray(_line_distances(small, *masks, *levels))
-            return _by_quadrature(noises, value, np.full_like(value, LINE_ERROR))
+            error = np.full_like(value, stated_error(LINE_ERROR, value.dtype))
+            return _by_quadrature(noises, value, error)
         grid = plan(small, *map(np.asarray, levels))
         if grid is not None:
             assert isinstance(small, GaussianMixture)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxwin._checks import check, is_concrete, positive
 from jaxwin._numerics import as_float
 from jaxwin._typing import Index, ScalarLike
 from jaxwin.analysis.windows._component_pairs import ComponentPairs, spread
@@ -86,6 +88,8 @@ def sweep_windows(
 
     Raises:
         BadInput: A concrete `epsilon` outside (0, 1).
+        ValueError: Levels of different number, fewer than two; concrete ones that are
+            not positive, or of noise that does not increase.
 
     References:
         Definition 4 of Li, Karan & Chen, arXiv:2502.00921; bounds derived.
@@ -93,6 +97,7 @@ def sweep_windows(
     dtype = mixture.means.dtype
     epsilon = tolerance(epsilon).astype(dtype)
     alphas, sigmas = (as_float(level).astype(dtype) for level in (alphas, sigmas))
+    _check_levels(alphas, sigmas)
     given, count = ComponentPairs.of(mixture), mixture.log_weights.size
     pairs, rows = given.pairs, given.rows
     grid = 2 * (jnp.log(alphas) - jnp.log(sigmas))
@@ -154,6 +159,21 @@ def sweep_windows(
         best_time=time_of(place),
         best_upper=best_upper,
     )
+
+
+def _check_levels(alphas: Array, sigmas: Array) -> None:
+    if alphas.shape != sigmas.shape or alphas.size < 2:
+        raise ValueError(
+            f"`alphas` and `sigmas` have shapes {alphas.shape} and {sigmas.shape}; "
+            f"they must be lists of as many levels, at least 2."
+        )
+    check(alphas, positive, "alphas", "finite and > 0")
+    check(sigmas, positive, "sigmas", "finite and > 0")
+    if is_concrete(alphas, sigmas) and not np.all(np.diff(sigmas / alphas) > 0):
+        raise ValueError(
+            "`sigmas` over `alphas` do not increase; order the levels from clean to "
+            "noisy."
+        )
 
 
 def _closed_times(
