@@ -1,7 +1,9 @@
 """`jaxwin windows`: whole studies, small, and the sections on the page."""
 
 import json
+from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import xarray
@@ -9,10 +11,14 @@ from rich.console import Console
 
 from jaxwin import cli
 from jaxwin._checks import BadInput
+from jaxwin.analysis.windows import Tree, decision_timeline, theorem_bound
 from jaxwin.cli import _common
 from jaxwin.datasets import from_arrays
+from jaxwin.plots import timeline
 from jaxwin.report import diagnose, figures, mixture, page, summary, windows_of
-from jaxwin.targets import GaussianMixture
+from jaxwin.report._fairness import fairness_of_law, fairness_summary
+from jaxwin.report._measuring import Measuring
+from jaxwin.targets import Empirical, GaussianMixture
 
 CLUSTERS = mixture({"means": [1, -1], "variances": 1}, dimension=64)
 # |mu| = 8; printed for |mu| = 10 in arXiv:2502.00921's Example 1, exact forms.
@@ -152,13 +158,47 @@ BAD = {
     f"{LINE} --epsilon 1.5": "epsilon",
     f"{LINE} --initial 0,2 --target 0,1": "inside",
     f"{LINE} --initial 7": "label 7",
-    f"{LINE} --tree [[0,1],[1,2]]": "overlap",
+    f"{LINE} --tree [[0,1],[1,2]]": "`tree` names label 1 twice",
+    f"{LINE} --tree [0,1]": "`tree` leaves out class 2",
+    f"{LINE} --tree [0]": "`tree` leaves out class 1",
+    f"{LINE} --tree [0,0,1,2]": "`tree` names label 0 twice",
+    f"{LINE} --tree [[[0,1,2]]]": "`tree` holds the group [0, 1, 2] twice",
+    f"{LINE} --tree 0,9": "`tree` names label 9",
+    f"{LINE} --tree [0,true]": "`tree` holds True",
+    f"{LINE} --initial [[0],[1]]": "`initial` is [[0], [1]]",
+    f'{LINE} --initial {{"a":1}}': "`initial` is [{'a': 1}]",
+    f"{LINE} --target 0.5": "`target` is [0.5]",
+    f"{LINE} --target []": "`target` is empty",
+    f"{LINE} --bandwidth 1": "`bandwidth` is an option of data sets",
+    f"{LINE} --points 3": "`num_points` selects from a data set",
+    f"{LINE} --normalize pm1": "`normalize` selects from a data set",
+    f"{LINE} --x a": "`x` is 'a', of a data set",
+    f"{LINE} --groups nonsense": "`groups` is 'nonsense'",
+    f"{LINE} --groups class": "several components a class by `labels`",
+    f"{LINE} --labels 0,0,0": "fewer than two",
+    f"{LINE} --labels 0,0,1 --weights 0.5,0.5,0": "fewer than two",
+    "windows --means 1 --variances 1": "fewer than two",
+    "windows --dimension 3": "`dimension` is 3, of a mixture",
+    "windows --epsilon 2 --quick": "epsilon",
+    "windows --bandwidth -1": "`bandwidth` is -1",
+    "windows --bandwidth nan": "`bandwidth` is nan",
+    "windows --bandwidth inf": "`bandwidth` is inf",
+    "windows --classes 3": "`classes` keeps one class, '3'",
+    "windows --classes 3,4 --tree [0]": "`tree` leaves out class 1",
+    "windows --classes 3,4 --target 0.5": "`target` is [0.5]",
     f"{LINE} --weights 0.5,-0.1,0.6": "weights",
     f"{LINE} --weights 0.5,0.1,0.1": "sum to 1",
-    f"{LINE} --members nowhere.npy": "nowhere.npy",
+    f"{LINE} --members nowhere.npy": "go together",
+    "windows nowhere.npy --members nowhere.npy": "go together",
+    "report nowhere.npy --candidates nowhere.npy": "go together",
+    f"{LINE} --members nowhere.npy --candidates a.npy": "`members` is 'nowhere.npy'",
     "windows --entry nothing": "MODULE:NAME",
     "windows --entry nowhere_at_all:law": "fails",
     "windows --entry math:pi": "fails",
+    "windows --entry laws:law --means 1": "`means` is given beside `entry`",
+    "windows data.csv --entry laws:law": "`file` is given beside `entry`",
+    "windows --entry laws:law --labels a": "`labels` is given beside `entry`",
+    "windows --entry laws:law --x a": "`x` is given beside `entry`",
     "windows --groups nothing --quick": "groups",
 }
 
@@ -169,6 +209,109 @@ def test_bad_input_is_one_line_and_exit_code_two(line, capsys):
     message = capsys.readouterr().err.strip()
     assert "\n" not in message
     assert BAD[line] in message
+
+
+OF_DATA: dict[str, Any] = {
+    "classes": [0, 1],
+    "num_points": 5,
+    "normalize": "pm1",
+    "pca": 2,
+    "shape": (8, 8),
+    "bandwidth": 0.5,
+}
+
+
+@pytest.mark.parametrize("name", OF_DATA)
+def test_a_law_takes_no_options_of_data(name):
+    with pytest.raises(BadInput, match=f"`{name}` is an option of data sets"):
+        windows_of(CLUSTERS, **{name: OF_DATA[name]})
+
+
+def test_data_of_one_class_have_no_windows():
+    with pytest.raises(BadInput, match="`labels` holds one class, '0'"):
+        windows_of(from_arrays(labelled(n=20)[0], np.zeros(20, int)))
+
+
+def test_bad_groups_of_a_law_are_told_before_long_work():
+    with pytest.raises(BadInput, match="mixtures of Gaussians"):
+        windows_of(Empirical(np.eye(3), np.array([0, 1, 1])), groups="class")
+    means, weights = [[0.0], [1.0], [2.0]], [0.5, 0.5, 0.0]
+    law = GaussianMixture.isotropic(means, 1.0, weights, labels=[0, 1, 2])
+    with pytest.raises(BadInput, match="class 2 has no weight"):
+        windows_of(law, groups="class")
+
+
+LAW = """
+from jaxwin.targets import GaussianMixture
+
+law = GaussianMixture.isotropic([[1.0], [-1.0]], 1.0)
+
+
+def broken():
+    raise ValueError("first\\nsecond: line")
+"""
+
+
+def test_a_law_of_ones_own_fails_in_one_line(capsys, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_law.py").write_text(LAW)
+    assert cli.main(["windows", "--entry", "own_law:broken"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ValueError: first second: line." in line
+    # What selects from data selects nothing of a law.
+    assert cli.main(["windows", "--entry", "own_law:law", "--classes", "0,1"]) == 2
+    assert "`classes` is an option of data sets" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["members", "candidates"])
+def test_bad_points_name_their_option(name, capsys):
+    np.save("good.npy", np.eye(3))
+    np.save("bad.npy", np.full((3, 3), np.nan))
+    given = {"members": "good.npy", "candidates": "good.npy", name: "bad.npy"}
+    argv = [word for key, file in given.items() for word in (f"--{key}", file)]
+    assert cli.main(["windows", *argv]) == 2
+    assert f"`{name}` is 'bad.npy': `x` has 9" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", [False, True])
+def test_groups_of_a_mixture_on_a_line_are_exact(full):
+    """Two components a class: the model, a Gaussian a class, is another law."""
+    means, weights = [[0.0], [6.0], [3.0]], [0.4, 0.4, 0.2]
+    make = GaussianMixture.full if full else GaussianMixture.isotropic
+    spread = np.ones((3, 1, 1)) if full else 1.0
+    law = make(means, spread, weights, labels=[0, 0, 1])
+    noise = np.linspace(0.1, 4.0, 16)
+    told = fairness_summary(fairness_of_law(law, noise, Measuring(quick=True)))
+    assert told["column"] == "class"
+    assert told["method"] == "quadrature on the line"
+    assert abs(told["groups"]["1"]["largest_excess"]) > 0.01
+
+
+@pytest.fixture
+def _untyped():
+    """Without checks of types, as people call."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("_untyped")
+@pytest.mark.parametrize("epsilon", [np.array([0.1, 0.2]), [0.1]])
+def test_several_tolerances_are_refused(epsilon: Any):
+    with pytest.raises(BadInput, match="`epsilon` is an array of shape"):
+        theorem_bound(epsilon, 1.0)
+
+
+@pytest.mark.slow
+def test_timeline_is_drawn_where_the_tree_leaves_a_label_out():
+    law = GaussianMixture.isotropic([[0.0], [2.0], [5.0]], 1.0)
+    noise = np.linspace(0.1, 3.0, 8)
+    found = decision_timeline(law, Tree.nested([0, 1], 3), noise, num_samples=64)
+    assert 2 in found.label[: len(found.posterior)]
+    drawn = timeline(found, ["a", "b", "all"])
+    followed = np.isin(found.label[: len(found.posterior)], [0, 1])
+    assert len(drawn.axes[0].get_legend_handles_labels()[1]) == followed.sum()
 
 
 def test_members_go_with_candidates():

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
+from jaxwin._checks import BadInput
 from jaxwin.cli._common import Arg
 from jaxwin.cli._source import Source
 
@@ -32,14 +33,27 @@ class Audit(Source):
 
     def audited(self) -> dict[str, Any]:
         """The options of a run that are the same in Python."""
+        from jaxwin.report._membership import check_together
+
+        # Before any file is read.
+        check_together(self.members, self.candidates)
         return {
             "groups": self.groups,
-            "members": _points(self.members),
-            "candidates": _points(self.candidates),
+            "members": _points(self.members, "members"),
+            "candidates": _points(self.candidates, "candidates"),
         }
 
 
-def _points(file: str | None) -> "Data | None":
+def _points(file: str | None, name: str) -> "Data | None":
+    """The points of a file, whose mistakes are those of the option `name`."""
     from jaxwin.datasets import load
 
-    return None if file is None else load(file, None, None)
+    if file is None:
+        return None
+    try:
+        return load(file, None, None)
+    except BadInput as error:
+        told = str(error).replace("`file`", f"`{name}`")
+        if f"`{name}`" not in told:
+            told = f"`{name}` is {file!r}: {told}"
+        raise BadInput(told) from error

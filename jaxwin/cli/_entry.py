@@ -36,9 +36,8 @@ def from_entry(entry: str) -> "AbstractLabelledTarget | AbstractObserved":
         found = found if isinstance(found, laws) else found()
     except Exception as error:
         # Whatever somebody's module raises is a mistake of theirs: one line.
-        raise BadInput(
-            f"`entry` is {entry!r}, which fails: {type(error).__name__}: {error}."
-        ) from error
+        told = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".:")
+        raise BadInput(f"`entry` is {entry!r}, which fails: {told}.") from error
     if not isinstance(found, laws):
         raise BadInput(
             f"`entry` is {entry!r}, which gives a {type(found).__name__}; it must give "

@@ -68,11 +68,21 @@ class LawOrData(Source):
         given = {name: _numbers(text, name) for name, text in given.items() if text}
         in_file = self.file is not None and is_named(self.file, "means")
         if not (given or in_file):
+            if self.dimension is not None:
+                raise BadInput(
+                    f"`dimension` is {self.dimension}, of a mixture, and no `means` "
+                    f"are given; leave it out."
+                )
             return self.data()
         if self.file is not None and not in_file:
             raise BadInput(
                 f"`{next(iter(given))}` is of a mixture and `file` {self.file!r} of a "
                 f"data set; leave one of them out."
+            )
+        if self.x is not None:
+            raise BadInput(
+                f"`x` is {self.x!r}, of a data set, and a mixture is given; leave it "
+                f"out."
             )
         if self.labels is not None:
             given["labels"] = _numbers(self.labels, "labels")

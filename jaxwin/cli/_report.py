@@ -36,9 +36,11 @@ class Report(Audit):
         place = "jaxwin-report" if self.out is None else self.out
         target = check_place(place, "--out")
         blocks = target.with_name(f".{target.name}.blocks")
+        # Members without candidates are told of before the data are read.
+        audited = self.audited()
         data = self.data()
         options: dict[str, Any] = {"num_steps": self.steps}
-        options |= self.selection() | self.audited() | self.measuring()
+        options |= self.selection() | audited | self.measuring()
         if self.plan:
             with self.stages() as stage:
                 cost = plan(data, stage=stage, **options)

@@ -7,7 +7,10 @@ from jaxwin._checks import BadInput
 from jaxwin.cli._audit import Audit
 from jaxwin.cli._common import Arg
 from jaxwin.cli._entry import from_entry
-from jaxwin.cli._law import LawOrData
+from jaxwin.cli._law import PARTS, LawOrData
+
+# What says where another law, or data, come from than --entry.
+SOURCES = ("file", *PARTS, "dimension", "labels", "x")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,7 @@ class Windows(LawOrData, Audit):
         """Study it and save the folder."""
         from jaxwin.report import windows_of
 
+        self.check_source()
         given: dict[str, Any] = {
             "epsilon": self.epsilon,
             "tree": _json(self.tree, "tree"),
@@ -46,18 +50,34 @@ class Windows(LawOrData, Audit):
         }
         study = functools.partial(windows_of, **given)
         if self.entry is None:
-            self.law_study(study, "jaxwin-windows")
+            # Units of a mixture's members, where there are some.
+            takes = () if self.members is None else ("normalize",)
+            self.law_study(study, "jaxwin-windows", mixture_takes=takes)
             return
         self.configure()
         law = from_entry(self.entry)
-        self.study(functools.partial(study, law, name=self.entry), "jaxwin-windows")
+        chosen = {k: v for k, v in self.selection().items() if v is not None}
+        study = functools.partial(study, law, name=self.entry, **chosen)
+        self.study(study, "jaxwin-windows")
+
+    def check_source(self) -> None:
+        """Raise BadInput where --entry stands beside another law or data."""
+        beside = [name for name in SOURCES if getattr(self, name) is not None]
+        if self.entry is not None and beside:
+            raise BadInput(
+                f"`{beside[0]}` is given beside `entry` {self.entry!r}, which is the "
+                f"law; leave one of them out."
+            )
 
 
 def _json(text: str | None, name: str) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(f"[{text}]" if not text.strip().startswith("[") else text)
+        found = json.loads(f"[{text}]")
+        # Brackets around a plain list may be left out.
+        alone = len(found) == 1 and isinstance(found[0], list)
+        return found[0] if alone else found
     except ValueError as error:
         raise BadInput(
             f"`{name}` is {text!r}; it must be numbers of classes, as in 0,1 or "

@@ -40,7 +40,11 @@ def timeline(
     above, below = figure.subplots(2, 1, sharex=True)
     noise = result.noise
     for i, rows in enumerate(result.posterior):
-        leaf = result.tree.path(int(result.label[i]))[0]
+        path = result.tree.path(int(result.label[i]))
+        # A label that the tree leaves out has no node to be decided.
+        if not path:
+            continue
+        leaf = path[0]
         color = COLORS[i % len(COLORS)]
         label = f"sample {i + 1}: {short(names[leaf])}"
         above.plot(noise, rows[:, leaf], color=color, linewidth=1.3, label=label)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis import Crossing, fairness, speciation, unstack
-from jaxwin.channels import Gaussian, Observed
+from jaxwin.channels import AbstractObserved, Gaussian, Observed
 from jaxwin.io import field
 from jaxwin.plots import Series, beside, short
 from jaxwin.report._measuring import Measuring
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Groups that a figure and the table show, those that the model treats worst: as many as
 # there are colours. The summary has all.
 MOST_SHOWN = 5
+# The one column of a mixture.
+CLASS = "class"
 KINDS = {"measured": "under-fitted model", "predicted": "exact Bayes"}
 
 
@@ -81,19 +83,59 @@ def column_of(prepared: Prepared, groups: str) -> int:
 def fairness_of_law(
     law: GaussianMixture, noise: Float[np.ndarray, " t"], measuring: Measuring
 ) -> Fairness:
-    """Fairness of the classes of a mixture: each as one Gaussian of its moments."""
+    """Fairness of the classes of a mixture: each as one Gaussian of its moments.
+
+    Exact on a line, sampled elsewhere.
+    """
     names = tuple(str(c) for c in range(law.num_labels))
-    return _fairness(law, _one_gaussian_each(law), noise, names, "class", measuring)
+    law = _isotropic_on_a_line(law)
+    return _fairness(law, _one_gaussian_each(law), noise, names, CLASS, measuring)
+
+
+def check_law_groups(
+    source: AbstractLabelledTarget | AbstractObserved, groups: str
+) -> None:
+    """Raise BadInput where a law has no such groups, or nothing can be told of them."""
+    law = source.law if isinstance(source, Observed) else source
+    if not isinstance(law, GaussianMixture):
+        raise BadInput("`groups` of a law is understood for mixtures of Gaussians.")
+    if groups != CLASS:
+        raise BadInput(
+            f"`groups` is {groups!r}, and a mixture is given, whose only column is "
+            f"{CLASS!r}; give that one."
+        )
+    labels = np.asarray(law.labels)[np.asarray(law.log_weights) > -np.inf]
+    components = np.bincount(labels, minlength=law.num_labels)
+    if components.min() < 1:
+        raise BadInput(
+            f"`groups` compares classes, and class {components.argmin()} has no "
+            f"weight; leave it out of the mixture."
+        )
+    if components.max() < 2:
+        raise BadInput(
+            "`groups` compares the law with one Gaussian a class, which every class of "
+            "this mixture is already; give several components a class by `labels`."
+        )
+
+
+def _isotropic_on_a_line(law: GaussianMixture) -> GaussianMixture:
+    """A mixture of one dimension, in the form that its model has too."""
+    if law.dimension > 1:
+        return law
+    variances = jnp.broadcast_to(law.covariance.spectrum()[0][:, 0], law.labels.shape)
+    weights = jnp.exp(law.log_weights)
+    return GaussianMixture.isotropic(law.means, variances, weights, labels=law.labels)
 
 
 def _one_gaussian_each(law: GaussianMixture) -> GaussianMixture:
     masks = jnp.eye(law.num_labels, dtype=bool)
     moments = [law.restrict(mask).moments() for mask in masks]
-    return GaussianMixture.full(
-        np.stack([np.asarray(each.mean) for each in moments]),
-        np.stack([np.asarray(each.covariance()) for each in moments]),
-        np.exp(np.asarray(law.log_label_prior())),
-    )
+    means = np.stack([np.asarray(each.mean) for each in moments])
+    covariances = np.stack([np.asarray(each.covariance()) for each in moments])
+    weights = np.exp(np.asarray(law.log_label_prior()))
+    if law.dimension == 1:
+        return GaussianMixture.isotropic(means, covariances[:, 0, 0], weights)
+    return GaussianMixture.full(means, covariances, weights)
 
 
 def _fairness(

@@ -32,13 +32,18 @@ class Membership(eqx.Module):
     model_points: int = eqx.field(static=True)
 
 
-def check_both(members: Data | None, candidates: Data | None) -> None:
-    """Raise BadInput where one is given without the other, or they do not match."""
+def check_together(members: object, candidates: object) -> None:
+    """Raise BadInput where one is given without the other."""
     if (members is None) != (candidates is None):
         raise BadInput(
             "`members` and `candidates` go together: the training set and points that "
             "were not in it; give both or none."
         )
+
+
+def check_both(members: Data | None, candidates: Data | None) -> None:
+    """Raise BadInput where one is given without the other, or they do not match."""
+    check_together(members, candidates)
     if members is None or candidates is None:
         return
     if candidates.points.shape[1] != members.points.shape[1]:

@@ -86,8 +86,13 @@ def tolerance(epsilon: ScalarLike) -> Float[Array, ""]:
     """The tolerance as an array of floats.
 
     Raises:
-        BadInput: A concrete one is not strictly between 0 and 1.
+        BadInput: A concrete one is no single number strictly between 0 and 1.
     """
+    if is_concrete(epsilon) and np.ndim(epsilon) > 0:
+        raise BadInput(
+            f"`epsilon` is an array of shape {np.shape(epsilon)}; it must be one "
+            f"number: use `jax.vmap` for many."
+        )
     if is_concrete(epsilon) and not 0 < float(np.asarray(epsilon)) < 1:
         raise BadInput(
             f"`epsilon` is {float(np.asarray(epsilon)):g}; it must lie strictly "

@@ -24,8 +24,15 @@ class Tree(eqx.Module):
     parent: Int[np.ndarray, " node"] = field(("node",), "node", "-1 of the root")
 
     @classmethod
-    def of_groups(cls, groups: Sequence[Sequence[int]], num_labels: int) -> "Tree":
+    def of_groups(
+        cls, groups: Sequence[Sequence[int]], num_labels: int, name: str = "groups"
+    ) -> "Tree":
         """The tree of some groups, with every single label and a root of all.
+
+        Args:
+            groups: Sets of labels.
+            num_labels: Labels of the law.
+            name: Of the argument that the groups came by, for messages.
 
         Raises:
             BadInput: No label, a label that does not exist, or groups that overlap.
@@ -33,11 +40,13 @@ class Tree(eqx.Module):
         sets = {frozenset(map(int, group)) for group in groups} - {frozenset()}
         labels = frozenset().union(*sets)
         if not labels:
-            raise BadInput("`groups` names no label; give groups such as [[0, 1], [2]]")
+            raise BadInput(
+                f"`{name}` names no label; give groups such as [[0, 1], [2]]."
+            )
         wrong = [label for label in labels if not 0 <= label < num_labels]
         if wrong:
             raise BadInput(
-                f"`groups` names label {wrong[0]}; the labels are 0 to "
+                f"`{name}` names label {wrong[0]}; the labels are 0 to "
                 f"{num_labels - 1}."
             )
         sets |= {frozenset([label]) for label in labels} | {labels}
@@ -47,7 +56,7 @@ class Tree(eqx.Module):
             for larger in ordered[i + 1 :]:
                 if group & larger and not group <= larger:
                     raise BadInput(
-                        f"`groups` holds {sorted(group)} and {sorted(larger)}, which "
+                        f"`{name}` holds {sorted(group)} and {sorted(larger)}, which "
                         f"overlap; two groups must be disjoint or one inside the other."
                     )
             above = (j for j, larger in enumerate(ordered) if group < larger)
@@ -56,19 +65,25 @@ class Tree(eqx.Module):
         return cls(mask, np.array(parent, int))
 
     @classmethod
-    def nested(cls, groups: Sequence[Any], num_labels: int | None = None) -> "Tree":
+    def nested(
+        cls, groups: Sequence[Any], num_labels: int | None = None, name: str = "groups"
+    ) -> "Tree":
         """The tree of nested lists of labels, such as [[0, 1], [2, [3, 4]]].
 
         Args:
             groups: Labels and lists of them; every list is a group.
             num_labels: Labels of the law; one more than the largest named if left out.
+            name: Of the argument that the groups came by, for messages.
 
         Raises:
-            BadInput: As `of_groups`, or an entry that is neither a label nor a list.
+            BadInput: As `of_groups`; an entry that is neither a label nor a list; a
+                label or an inner group that is there twice.
         """
-        found = list(_flat(groups))
+        found = list(_flat(groups, name))
+        _check_once(found, name)
         most = max((label for group in found for label in group), default=-1)
-        return cls.of_groups(found, most + 1 if num_labels is None else num_labels)
+        count = most + 1 if num_labels is None else num_labels
+        return cls.of_groups(found, count, name)
 
     @classmethod
     def of_merges(cls, merges: MergeTree, num_labels: int) -> "Tree":
@@ -131,19 +146,37 @@ class Tree(eqx.Module):
         return Tree.of_groups(kept, self.groups.shape[1])
 
 
-def _flat(groups: Any) -> Iterator[list[int]]:
-    """Every list of nested lists, with all labels that are in it at any depth."""
+def _check_once(found: list[list[int]], name: str) -> None:
+    """Raise BadInput where a label, or a list but the outermost, is there twice."""
+    labels = sorted(found[-1])
+    again = [a for a, b in zip(labels, labels[1:], strict=False) if a == b]
+    if again:
+        raise BadInput(f"`{name}` names label {again[0]} twice; name each label once.")
+    inner = [sorted(group) for group in found[:-1]]
+    twice = [group for i, group in enumerate(inner) if group in inner[:i]]
+    if twice:
+        raise BadInput(
+            f"`{name}` holds the group {twice[0]} twice; leave brackets out that hold "
+            f"nothing but another list."
+        )
+
+
+def _flat(groups: Any, name: str) -> Iterator[list[int]]:
+    """Every list of nested lists, with all labels that are in it at any depth.
+
+    The outermost list, which has them all, comes last.
+    """
     if isinstance(groups, str) or not isinstance(groups, Sequence | np.ndarray):
         raise BadInput(
-            f"`groups` holds {groups!r}; it must hold labels and lists of them, such "
+            f"`{name}` holds {groups!r}; it must hold labels and lists of them, such "
             f"as [[0, 1], [2, 3]]."
         )
     own = []
     for part in groups:
-        if isinstance(part, int | np.integer):
+        if isinstance(part, int | np.integer) and not isinstance(part, bool):
             own.append(int(part))
             continue
-        inner = list(_flat(part))
+        inner = list(_flat(part, name))
         own += inner[-1]
         yield from inner
     yield own
