@@ -1,5 +1,7 @@
 """Windows of a law: exact in one or two dimensions, by soft labels in more."""
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -8,9 +10,11 @@ from jaxwin._checks import BadInput
 from jaxwin.analysis import speciation, windows
 from jaxwin.analysis.information import class_rate
 from jaxwin.channels import AbstractObserved, Gaussian, Observed
+from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.report._fairness import fairness_of_law
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._windows_result import (
+    EPSILON,
     MOST_CLASSES,
     Asked,
     Windows,
@@ -23,6 +27,8 @@ from jaxwin.targets import AbstractLabelledTarget, GaussianMixture, reduce
 
 # How far beyond the fall of phi windows reach, in minus the log-SNR.
 BELOW, ABOVE = 1.0, 3.0
+# Exact curves on a line are read off so many times as many noises.
+FINER = 4
 # Noises at which the U-turn law is compared with its target.
 TURNS = 16
 
@@ -48,7 +54,19 @@ def windows_of_law(
         )
     law = observed.law if isinstance(observed, Observed) else None
     range_key, overlap_key, flip_key, turn_key, path_key, rate_key = measuring.keys(6)
-    noise = _wider(observed, speciation.decided_times(observed, key=range_key))
+    mixture = law if isinstance(law, GaussianMixture) else None
+    directions = None if mixture is None else windows.reduced_dimension(mixture)
+    exact = directions is not None and directions <= 2
+    tree = None
+    if mixture is not None:
+        # Exact, or safe bounds in place of which it is measured below.
+        tree = windows.mixture_tree(mixture, asked.epsilon, asked.tree)
+    noise = _wider(
+        observed,
+        speciation.decided_times(observed, key=range_key),
+        asked.epsilon,
+        None if exact else tree,
+    )
     log_prior = observed.log_label_prior()
     # Stages of different pairs: their finished blocks are kept apart.
     measure = lambda stage: (
@@ -56,16 +74,12 @@ def windows_of_law(
             observed, noise, pairs, **measuring.options(stage, overlap_key)
         )
     )
-    mixture = law if isinstance(law, GaussianMixture) else None
-    if mixture is not None:
-        tree = windows.mixture_tree(mixture, asked.epsilon, asked.tree)
-    else:
+    if tree is None or not exact:
         nested = asked.tree or [int(c) for c in _weighty(log_prior)]
-        chosen = windows.Tree.nested(nested, count)
+        chosen = windows.Tree.nested(nested, count) if tree is None else tree.tree
         tree = windows.measured_tree(
             measure("overlaps in the tree"), chosen, asked.epsilon
         )
-    exact = mixture is not None and windows.reduced_dimension(mixture) <= 2
     steps = narrowings(tree.tree)
     if exact and mixture is not None:
         found = [windows.window(mixture, a, b, asked.epsilon) for a, b in steps]
@@ -74,10 +88,11 @@ def windows_of_law(
             measure("overlaps"), log_prior, steps, asked.epsilon
         )
     sampled = {} if exact else measuring.options("confusion", flip_key)
-    confusion = windows.confusion(observed, noise, **sampled)
+    often = _finer(observed, noise) if directions == 1 else noise
+    confusion = windows.confusion(observed, often, **sampled)
     initial, target = turn_between(tree.tree, asked)
     if exact and mixture is not None:
-        certificate = windows.certificate(mixture, initial, target, jnp.asarray(noise))
+        certificate = _with_best(mixture, initial, target, jnp.asarray(noise))
         turns = jnp.asarray(noise[:: max(1, len(noise) // TURNS)])
         distance = windows.uturn_distance(mixture, initial, target, turns)
     else:
@@ -91,8 +106,7 @@ def windows_of_law(
         distance = None
     rate = None
     if isinstance(observed, Observed) and isinstance(observed.channel, Gaussian):
-        line = mixture is not None and windows.reduced_dimension(mixture) == 1
-        sampled = {} if line else measuring.options("class rate", rate_key)
+        sampled = {} if directions == 1 else measuring.options("class rate", rate_key)
         rate = class_rate(observed, noise, **sampled)
     fair = None
     if groups:
@@ -131,9 +145,46 @@ def _weighty(log_prior: Float[Array, " c"]) -> np.ndarray:
 
 
 def _wider(
-    observed: AbstractObserved, noise: Float[np.ndarray, " t"]
+    observed: AbstractObserved,
+    noise: Float[np.ndarray, " t"],
+    epsilon: float,
+    safe: windows.MixtureTree | None,
 ) -> Float[np.ndarray, " t"]:
-    """So many noises over a wider range: thresholds lie beyond the fall of phi."""
+    """So many noises over a wider range: thresholds lie beyond the fall of phi.
+
+    Small tolerances, and safe bounds of when all labels are one, ask for more of them
+    at the same distance, twice as many at most.
+    """
     low, high = (float(observed.coordinate(jnp.asarray(t))) for t in noise[[0, -1]])
-    place = jnp.linspace(low - BELOW, high + ABOVE, len(noise))
-    return np.asarray(observed.noise_at(place))
+    low, high, count = low - BELOW, high + ABOVE, len(noise)
+    # Total variation falls as the square root of the SNR.
+    last = high + 2 * max(np.log(EPSILON / epsilon), 0.0)
+    if safe is not None and bool(safe.end.found[-1]):
+        last = max(last, -float(OrnsteinUhlenbeck().log_snr(safe.end.time[-1])))
+    step = (high - low) / (count - 1)
+    count += min(int(np.ceil((last - high) / step)), count)
+    return np.asarray(observed.noise_at(jnp.linspace(low, last, count)))
+
+
+def _finer(
+    observed: AbstractObserved, noise: Float[np.ndarray, " t"]
+) -> Float[np.ndarray, " s"]:
+    """More noises over the same range."""
+    low, high = (float(observed.coordinate(jnp.asarray(t))) for t in noise[[0, -1]])
+    return np.asarray(observed.noise_at(jnp.linspace(low, high, FINER * len(noise))))
+
+
+def _with_best(
+    law: GaussianMixture, initial: list[int], target: list[int], noise: Array
+) -> windows.Certificate:
+    """The certificate with its best time; without one, the bounds at the last noise."""
+    best = windows.best_time(law, initial, target)
+    time = jnp.where(best.time.found, best.time.time, noise[-1])
+    found = windows.certificate(law, initial, target, jnp.append(noise, time))
+    there = jax.tree.map(lambda leaf: leaf[-1], found)
+    return eqx.tree_at(
+        lambda c: c.best,
+        jax.tree.map(lambda leaf: leaf[:-1], found),
+        windows.Best(best.time, best.upper, there.lower, there.error),
+        is_leaf=lambda leaf: leaf is None,
+    )

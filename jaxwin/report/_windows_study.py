@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 SENTENCE = (
-    "The window of two groups has a constant width in OU time, whatever their "
-    "separation and the dimension; it is narrow only relative to log d, with which "
-    "its place grows."
+    "Two equal groups of one variance, far apart, have a window of constant width in "
+    "OU time; it is narrow only relative to its place, which grows with the logarithm "
+    "of their separation."
 )
 
 
@@ -62,7 +62,7 @@ def windows_study(found: Windows) -> Study:
             summary["windows"],
             [short(name, LONGEST) for name in node_names(found)],
             [row for row in rows if row],
-            SENTENCE,
+            f"{_of_tree(found)} {SENTENCE}",
         ),
         largest_error=float(np.nanmax(found.survival.stderr, initial=0.0)),
         count=0 if found.agreement is None else found.agreement.count,
@@ -82,6 +82,10 @@ def node_names(found: Windows) -> list[str]:
     return names
 
 
+def _of_tree(found: Windows) -> str:
+    return f"Tree of groups: {found.tree.answer}, by {found.tree.method}."
+
+
 def _rows(found: Windows) -> list[tuple[str, Crossing]]:
     """Where classes, then groups, are half forgotten."""
     names, middle = node_names(found), unstack(found.survival.middle)
@@ -99,22 +103,26 @@ def _summary(found: Windows) -> dict[str, Any]:
     """Documented keys of `summary.json`.
 
     windows: one entry a node of the tree but the root, `group` within `parent`:
-    `T_after`, `T_before` of Definition 4 with the `answer`; `T_end`, `T_start` of the
-    node in the tree with `node_answer`; `early`, `middle`, `late` where a U-turn keeps
+    `T_after`, `T_before` of Definition 4 with the `answer`; `T_end_pair` (of the pair
+    of its classes that is last told apart) and `T_start` of the node in the tree with
+    `node_answer`; `early`, `middle`, `late` where a U-turn keeps
     95, 50 and 5 % of what it can lose; `width` = T_before - T_after in OU time and
     `relative` = width / T_before, both null without a window; `largest_inside`, the
     largest separation of class means in the
     parent, `smallest_outside`, that from the group to the rest. tree: answer of the
-    whole tree. certificate: smallest U(T) of the U-turn, where, and the lower bound
-    there. timeline: decision times, quantiles of each node. class_rate: where the
-    information about the class is taken fastest, and at which rate in nats.
+    whole tree, by `tree_method`. certificate: smallest U(T) of the U-turn with its
+    `error`, the time `best_T`, and the lower bound there; a sampled one is chosen on
+    one half of the draws and read on the other. Where more noise (or less) is always
+    better `best_T` is not found and the bounds are those at that end. timeline:
+    decision times, quantiles of each node. class_rate: where the information about the
+    class is taken fastest, and at which rate in nats.
     """
     entries = []
     names, tree = node_names(found), found.tree.tree
     lists = {
         "T_after": found.after,
         "T_before": found.before,
-        "T_end": found.tree.end,
+        "T_end_pair": found.tree.end,
         "T_start": found.tree.start,
         "early": found.survival.early,
         "middle": found.survival.middle,
@@ -153,6 +161,7 @@ def _summary(found: Windows) -> dict[str, Any]:
         "confusion_method": found.confusion.method,
         "windows": entries,
         "tree": found.tree.answer,
+        "tree_method": found.tree.method,
         "sentence": SENTENCE,
         "certificate": _certificate(found),
         "t_phi": None if agreement is None else agreement.crossing.to_json(),
@@ -167,17 +176,16 @@ def _summary(found: Windows) -> dict[str, Any]:
 
 def _certificate(found: Windows) -> dict[str, Any] | None:
     certificate = found.certificate
-    if certificate is None:
+    if certificate is None or certificate.best is None:
         return None
-    upper = np.asarray(certificate.upper)
-    best = int(np.argmin(upper))
+    best = certificate.best
     return {
         "initial": [found.classes[c] for c in found.turn[0]],
         "target": [found.classes[c] for c in found.turn[1]],
-        "best_T": float(certificate.noise[best]),
-        "upper": float(upper[best]),
-        "lower": float(certificate.lower[best]),
-        "error": float(certificate.error[best]),
+        "best_T": best.time.to_json(),
+        "upper": float(best.upper),
+        "lower": float(best.lower),
+        "error": float(best.error),
         "method": certificate.method,
     }
 

@@ -5,6 +5,7 @@ from jaxwin.analysis.windows._best_time import (
     best_time as best_time,
 )
 from jaxwin.analysis.windows._certificate import (
+    Best as Best,
     Certificate as Certificate,
     certificate as certificate,
     certificate_at as certificate_at,

@@ -34,7 +34,8 @@ def measured_windows(
 
     Returns:
         One window each; intervals by a bootstrap of whole curves. What lies beyond the
-        range of noises measured is not found, or zero where it lies below.
+        noises measured is "not reached", or "not resolvable above t_max" if the clock
+        ends there; what lies below is the first of them, as `Overlaps.together` has it.
 
     Raises:
         BadInput: As `window`.
@@ -82,7 +83,7 @@ def _window(
         after=after,
         before=before,
         epsilon=number(epsilon),
-        t_max=number(found.noise[-1]),
+        t_max=number(found.t_max),
         reached=jnp.asarray(end.found),
         vacuous=bool(inner.all()),
         method=METHOD,

@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from jaxwin._checks import BadInput
 from jaxwin._typing import ScalarLike
@@ -19,7 +19,7 @@ from jaxwin.analysis._crossing import (
 from jaxwin.analysis.windows._linkage import linkage_tree
 from jaxwin.analysis.windows._overlaps import Overlaps, Pair
 from jaxwin.analysis.windows._theorem import tolerance
-from jaxwin.analysis.windows._thresholds import last_time, limited
+from jaxwin.analysis.windows._thresholds import last_time, limited, unreached
 from jaxwin.analysis.windows._tree import Tree
 from jaxwin.analysis.windows._tree_curves import tree_curves
 from jaxwin.io import field
@@ -35,7 +35,15 @@ class MixtureTree(eqx.Module):
         end(u)    inf{t : TV(p_t^i, p_t^j) <= eps for all labels i, j in u}
         start(u)  sup{t : TV(p_t^u, p_t^rest) >= 1 - eps^2}
 
-    It is resolved where the interval is not empty. The root's has no end (`start` is
+    It is resolved where the interval is not empty. `answers` of the nodes:
+
+        "interval"       it is resolved; the root is "vacuous"
+        "empty"          it is not
+        "not certified"  bounds leave it open (`method`)
+        "not resolvable above t_max"  `end` is beyond the end of the clock
+        "not reached"    it is beyond the noises measured, in the range of `end`
+
+    The root's has no end (`start` is
     not found), the leaves' begin at zero. The tree is one if all nodes are resolved and
     noises can be chosen that grow from every node to its parent: `noise_amount`, inside
     the intervals; null where there are none. A U-turn from noise_amount(u) then
@@ -58,10 +66,18 @@ class MixtureTree(eqx.Module):
 
     @property
     def answer(self) -> str:
-        """Whether it is an eps-mixture tree: "resolved", "unresolved", "no order"."""
-        if not self.resolved.all():
+        """Whether it is an eps-mixture tree: "resolved", "unresolved", "no order".
+
+        "not reached" or "not certified" where no node is known to fail, but some are.
+        """
+        if self.resolved.all() and not np.isnan(self.noise_amount).any():
+            return "resolved"
+        if {"empty", "not resolvable above t_max"} & set(self.answers):
             return "unresolved"
-        return "no order" if np.isnan(self.noise_amount).any() else "resolved"
+        for left_open in ("not reached", "not certified"):
+            if left_open in self.answers:
+                return left_open
+        return "not certified" if "bounds" in self.method else "no order"
 
     def to_json(self) -> dict:
         """Every node with its labels, its answer, its interval and its noise."""
@@ -126,8 +142,10 @@ def mixture_tree(
     chosen = _chosen(law, given, tree)
     last = last_time(process, t_max, jnp.asarray(given))
     curves = tree_curves(law, chosen)
-    end, start = curves.ends(given), curves.starts(1 - given**2)
-    return _assembled(chosen, given, end, start, last, curves.method)
+    end, start = curves.ends(given), curves.starts(given**2)
+    # As in `thresholds`: an end beyond the clock is not reached.
+    end = limited(end, end.found & (end.time <= last), last)
+    return _assembled(chosen, given, end, start, float(last), curves.method)
 
 
 def measured_tree(
@@ -166,7 +184,8 @@ def measured_tree(
         ends.append(found.together(here, given) if here else exact(0.0))
     starts = [found.apart(len(inside) + k, given) for k in range(len(apart))]
     starts.append(exact(0.0, False))
-    last, method = jnp.asarray(found.noise[-1]), "overlaps by exact soft labels"
+    last = found.t_max if np.isfinite(found.t_max) else np.inf
+    method = "overlaps by exact soft labels"
     return _assembled(tree, given, stack(ends), stack(starts), last, method)
 
 
@@ -186,24 +205,25 @@ def _chosen(
 
 
 def _assembled(
-    tree: Tree, epsilon: float, end: Crossing, start: Crossing, last: Array, method: str
+    tree: Tree, epsilon: float, end: Crossing, start: Crossing, last: float, method: str
 ) -> MixtureTree:
     """The tree with its answers and, where there are any, noises of its nodes."""
-    # As in `thresholds`: an end beyond the clock is not reached.
-    end = limited(end, end.found & (end.time <= last), last)
-    end_of_clock, found = float(last), np.asarray(end.found)
+    found = np.asarray(end.found)
+    # Ends are bounds where everything is, starts wherever something is.
+    beyond = "not certified" if method == "bounds" else unreached(last)
+    empty = "not certified" if "bounds" in method else "empty"
     low = np.where(found, np.asarray(end.time), np.inf)
     high = np.where(np.asarray(start.found), np.asarray(start.time), -np.inf)
     high[tree.root] = np.inf
-    resolved = low <= np.minimum(high, end_of_clock)
+    resolved = low <= np.minimum(high, last)
     answers = []
     for node in range(tree.num_nodes):
         if not found[node]:
-            answers.append("not resolvable above t_max")
+            answers.append(beyond)
         elif node == tree.root:
             answers.append("vacuous")
         else:
-            answers.append("interval" if resolved[node] else "empty")
+            answers.append("interval" if resolved[node] else empty)
     return MixtureTree(
         tree=tree,
         method=method,
@@ -211,7 +231,7 @@ def _assembled(
         end=end,
         start=start,
         resolved=resolved,
-        noise_amount=_amounts(tree, low, np.minimum(high, end_of_clock)),
+        noise_amount=_amounts(tree, low, np.minimum(high, last)),
         epsilon=np.asarray(epsilon),
     )
 

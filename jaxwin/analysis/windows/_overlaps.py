@@ -12,10 +12,11 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxwin._checks import check_curve
 from jaxwin._typing import Key
-from jaxwin.analysis._crossing import Crossing, exact, read_off
+from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.analysis._sweep import Sweep
-from jaxwin.channels import AbstractObserved
+from jaxwin.channels import AbstractObserved, Gaussian, Observed
 from jaxwin.execution import run
+from jaxwin.processes import AbstractProcess
 
 # Two sets of labels, as masks.
 Pair = tuple[Bool[np.ndarray, " c"], Bool[np.ndarray, " c"]]
@@ -25,6 +26,8 @@ class Overlaps(NamedTuple):
     """Overlaps 1 - TV = E_p min(r_A / w_A, r_B / w_B), a row a pair of sets.
 
     Blocks of independent draws, and the clock: all that a bootstrap of times asks for.
+    t_max: the end of the clock if the noises go up to it and it is not full noise, NaN
+    else: what is not reached within the noises may then be so beyond them.
     """
 
     noise: Float[np.ndarray, " t"]
@@ -34,25 +37,34 @@ class Overlaps(NamedTuple):
     blocks: Float[np.ndarray, "b p t"]
     counts: Real[np.ndarray, " b"]
     clock: Callable[[Array], ArrayLike]
+    t_max: float = np.nan
 
     def together(self, pairs: Sequence[int], epsilon: float) -> Crossing:
         """From where on every one of these pairs has TV <= epsilon, with its interval.
 
-        The first noise where it holds there already; not found where it never does. The
+        Total variation falls with noise. Where it is small enough at the first noise
+        already the time lies anywhere in [0, first noise], which are low and high: the
+        first noise is given, and as its own error. Not found where it never holds. The
         smallest overlap is taken in every resample.
         """
         least = lambda curves: curves[..., list(pairs), :].min(axis=-2)
         if least(self.mean)[0] >= 1 - epsilon:
-            return exact(jnp.asarray(float(self.noise[0])))
+            first = float(self.noise[0])
+            return _between(first, first, min(first, 0.0), first)
         return self._read_off(1 - epsilon, least)
 
     def apart(self, pair: int, epsilon: float) -> Crossing:
         """Up to where a pair has TV >= 1 - epsilon^2, with its interval.
 
-        The last noise where it holds there still; not found where it never does.
+        Where it still holds at the last noise that one is given; it is the least that
+        the time can be, unless the clock ends there: `high` is then infinite, and there
+        is no error. Not found where it never holds.
         """
         if self.mean[pair, -1] <= epsilon**2:
-            return exact(jnp.asarray(float(self.noise[-1])))
+            last = float(self.noise[-1])
+            if np.isfinite(self.t_max):
+                return _between(last, 0.0, last, last)
+            return _between(last, np.nan, last, np.inf)
         return self._read_off(epsilon**2, lambda curves: curves[..., pair, :])
 
     def _read_off(
@@ -111,6 +123,7 @@ def overlaps(
         blocks=found.block_means,
         counts=found.block_counts,
         clock=observed.noise_at,
+        t_max=_end_of(observed, noise),
     )
 
 
@@ -136,7 +149,28 @@ def class_overlaps(found: Sweep, pairs: Sequence[Pair], feature: int = 0) -> Ove
         blocks=blocks,
         counts=found.batches,
         clock=found.clock,
+        t_max=_end_of_clock(found.process, found.noise),
     )
+
+
+def _between(time: float, stderr: float, low: float, high: float) -> Crossing:
+    """A time that is only known to lie in [low, high]."""
+    numbers = (jnp.asarray(value, float) for value in (time, stderr, low, high))
+    return Crossing(*numbers, jnp.asarray(True))
+
+
+def _end_of(observed: AbstractObserved, noise: Float[np.ndarray, " t"]) -> float:
+    if isinstance(observed, Observed) and isinstance(observed.channel, Gaussian):
+        return _end_of_clock(observed.channel.process, noise)
+    return np.nan
+
+
+def _end_of_clock(process: AbstractProcess, noise: Float[np.ndarray, " t"]) -> float:
+    """Where a clock ends short of full noise, if the noises go that far."""
+    last = float(process.domain[1])
+    if not (np.isfinite(last) and noise[-1] >= last * (1 - 1e-6)):
+        return np.nan
+    return last if np.isfinite(float(process.log_snr(jnp.asarray(last)))) else np.nan
 
 
 def _overlap(

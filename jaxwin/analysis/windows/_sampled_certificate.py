@@ -6,14 +6,18 @@ import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Real
 
 from jaxwin._checks import BadInput
 from jaxwin._typing import AnyArray, Key
-from jaxwin.analysis.windows._certificate import Certificate
+from jaxwin.analysis._crossing import RESAMPLES, Crossing, not_reached
+from jaxwin.analysis.windows._certificate import Best, Certificate
 from jaxwin.analysis.windows._sets import Labels, nested
 from jaxwin.channels import AbstractObserved
-from jaxwin.execution import run
+from jaxwin.execution import Estimate, run
+
+# With fewer blocks a half of them has no standard error.
+LEAST_BLOCKS = 4
 
 
 def sampled_certificate(
@@ -34,7 +38,9 @@ def sampled_certificate(
 
     r the exact label posterior of noised points y ~ p_T. `lower` takes off the target's
     leak at the first of `noises`, which is no smaller than that at no noise; it may
-    exceed the truth by its own error, of the size of `error`.
+    exceed the truth by its own error, of the size of `error`. `best` is chosen on one
+    half of the blocks of draws and read on the other: the lowest of noisy values, read
+    where it was found, would be too low.
 
     Args:
         observed: A law with exact labels seen through a channel.
@@ -79,6 +85,55 @@ def sampled_certificate(
         lower=jnp.asarray(np.clip(spill - leak[0], 0, None)),
         # Of the sum of both parts, whose errors are correlated.
         error=jnp.asarray(found.stderr[3]),
+        best=_best(noise, found) if len(found.block_counts) >= LEAST_BLOCKS else None,
+    )
+
+
+def _best(noise: Float[np.ndarray, " t"], found: Estimate) -> Best:
+    """The noise of the smallest U in every second block, and U there in the others.
+
+    Not found where that is an end of the noises; the bounds are those there.
+    """
+    counts, blocks = found.block_counts, found.block_means
+    place, time = _lowest(noise, counts[::2], blocks[::2, 3])
+    counts, blocks = counts[1::2], blocks[1::2]
+    _, leak, spill, change = np.tensordot(counts / counts.sum(), blocks, axes=1)
+    off = blocks[:, 3, place] - change[place]
+    variance = np.sum((counts / counts.sum() * off) ** 2)
+    number = lambda value: jnp.asarray(value, float)
+    return Best(
+        time=time,
+        upper=number(1 + change[place]),
+        lower=number(max(spill[place] - leak[0], 0)),
+        error=number(np.sqrt(variance * len(counts) / (len(counts) - 1))),
+    )
+
+
+def _lowest(
+    noise: Float[np.ndarray, " t"],
+    counts: Real[np.ndarray, " b"],
+    blocks: Float[np.ndarray, "b t"],
+) -> tuple[int, Crossing]:
+    """Where a curve is lowest; an interval by resampled blocks, a noise aside at least.
+
+    Not found at an end of the noises.
+    """
+    place = int(np.argmin(counts @ blocks))
+    if not 0 < place < len(noise) - 1:
+        return place, not_reached(noise)
+    number, many = lambda value: jnp.asarray(value, float), len(counts)
+    draws = np.random.default_rng(0).multinomial(
+        many, np.full(many, 1 / many), RESAMPLES
+    )
+    others = noise[np.argmin((draws * counts) @ blocks, axis=1)]
+    before, time, after = noise[place - 1 : place + 2]
+    low, high = np.quantile(others, [0.025, 0.975])
+    return place, Crossing(
+        number(time),
+        number(max(np.std(others), (after - before) / 4)),
+        number(min(low, before)),
+        number(max(high, after)),
+        jnp.asarray(True),
     )
 
 

@@ -27,9 +27,9 @@ def sampled_thresholds(
         TV = 1 - E_p min(r_A / w_A, r_B / w_B)
 
     on all `noises` from one pass; intervals are bootstraps of whole curves, given the
-    law. `t_max` is the last noise: an end beyond it is the answer "not resolvable above
-    t_max". A curve that is below its level at the first noise already has its end
-    there.
+    law. An end beyond the noises is "not reached", or "not resolvable above t_max" if
+    the clock ends there. Where it holds at the first noise already the end lies in
+    [0, first noise]: that noise is given, with low = 0.
 
     Args:
         observed: A law with exact labels seen through a channel.
@@ -63,5 +63,5 @@ def sampled_thresholds(
         epsilon=given,
         weight_ratio=ratio,
         bound=theorem_bound(given, ratio),
-        t_max=jnp.asarray(found.noise[-1]),
+        t_max=jnp.asarray(found.t_max, float),
     )

@@ -1,18 +1,17 @@
 """How likely a sample of a set of labels is to stay in it, and where it stops to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Real
+from jaxtyping import Array, ArrayLike, Bool, Float, Real
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis._crossing import (
     Crossing,
     crossing_place,
-    exact,
     read_off,
     stack,
     unstack,
@@ -26,6 +25,8 @@ from jaxwin.io import field
 SHARES = {"early": 0.95, "middle": 0.5, "late": 0.05}
 # Fewer noises make no cubic.
 LEAST = 4
+# Crossings of a known curve closer than this are one.
+ROUNDING = 1e-9
 
 
 class Survival(eqx.Module):
@@ -74,8 +75,9 @@ def survival(
 
         P = sum_{i, j in S} w_i A_ij / w_S = 1 - sum_{i in S, j not in S} w_i A_ij / w_S
 
-    Times of sampled confusions have intervals, by a bootstrap of whole curves; others
-    are read off by local cubic interpolation.
+    Times of sampled confusions have intervals, by a bootstrap of whole curves. Others
+    are read off by local cubic interpolation, once more from every second noise: low
+    and high are the difference away and the error is a fourth of it, zero below 1e-9.
 
     Args:
         confusion: Of all labels, at 4 noises or more for times to be found.
@@ -170,7 +172,35 @@ def _time(
             return read_off(coordinate, normal, blocks, counts, level, clock.noise_at)
         place = crossing_place(coordinate[inside], normal[inside], level)
         if not np.isnan(place):
-            return exact(clock.noise_at(jnp.asarray(place)))
+            return _with_fewer(
+                place, coordinate[inside], normal[inside], level, clock.noise_at
+            )
     number = lambda value: jnp.asarray(value, float)
     low, high = number(noise.min()), number(noise.max())
     return Crossing(number(np.nan), number(np.nan), low, high, jnp.asarray(False))
+
+
+def _with_fewer(
+    place: float,
+    coordinate: Float[np.ndarray, " t"],
+    curve: Float[np.ndarray, " t"],
+    level: float,
+    clock: Callable[[Array], ArrayLike],
+) -> Crossing:
+    """A crossing with what it differs by from that of every second noise.
+
+    The cubic of half the noises errs by 16 times as much. Where they have no crossing,
+    the neighbouring noises are the interval.
+    """
+    other = np.nan
+    if len(curve[::2]) >= LEAST:
+        other = crossing_place(coordinate[::2], curve[::2], level)
+    if np.isnan(other):
+        right = np.clip(np.searchsorted(coordinate, place), 1, len(coordinate) - 1)
+        other = max(coordinate[right - 1 : right + 1], key=lambda c: abs(c - place))
+    time, second = np.asarray(clock(jnp.asarray([place, other])), float)
+    apart = abs(second - time)
+    apart = apart if apart >= ROUNDING else 0.0
+    number = lambda value: jnp.asarray(value, float)
+    low, high = max(time - apart, min(time, 0.0)), time + apart
+    return Crossing(*map(number, (time, apart / 4, low, high)), jnp.asarray(True))

@@ -16,8 +16,9 @@ from jaxwin.analysis.windows._threshold_roots import (
     Pairs,
     end_time,
     largest_pair,
+    less_overlap,
+    less_overlap_of_pairs,
     sets,
-    smallest_pair,
     start_time,
     variation,
 )
@@ -40,6 +41,8 @@ class Thresholds(eqx.Module):
         "vacuous"    the target is all, nothing is to be told from it: any T >= end
         "not resolvable above t_max"  the two sets are still told apart where the clock
                      ends: on it the feature is never undecided
+        "not reached"  they are so at the last noise that was looked at, in the range of
+                     `end`, on a clock that goes on
     """
 
     method: str = eqx.field(static=True)
@@ -57,7 +60,7 @@ class Thresholds(eqx.Module):
     def answer(self) -> str:
         """Which case it is, of thresholds that are not traced."""
         if not bool(self.end.found):
-            return "not resolvable above t_max"
+            return unreached(float(self.t_max))
         if self.vacuous:
             return "vacuous"
         if not bool(self.start.found) or bool(self.end.time > self.start.time):
@@ -89,6 +92,8 @@ class Window(eqx.Module):
         "no window"  one of the two times does not exist
         "vacuous"    the smaller set is all
         "not resolvable above t_max"  the sets are still told apart where the clock ends
+        "not reached"  they are so at the last noise that was looked at, on a clock that
+                       goes on
 
     References:
         Li, Karan & Chen, arXiv:2502.00921, Definition 4.
@@ -108,7 +113,7 @@ class Window(eqx.Module):
     def answer(self) -> str:
         """Which case it is, of a window that is not traced."""
         if not bool(self.reached):
-            return "not resolvable above t_max"
+            return unreached(float(self.t_max))
         if self.vacuous:
             return "vacuous"
         if not (bool(self.before.found) and bool(self.after.found)):
@@ -236,6 +241,11 @@ def window(
     )
 
 
+def unreached(t_max: float) -> str:
+    """The answer where sets are told apart at all noises that were looked at."""
+    return "not resolvable above t_max" if np.isfinite(t_max) else "not reached"
+
+
 def on_clock(process: AbstractProcess):
     """The map from OU time to the time of a process, the nearest where it ends."""
     return lambda time: convert(time, OrnsteinUhlenbeck(), process)[0]
@@ -271,10 +281,10 @@ def _start(
     """Up to where a set is told from its rest; not found where there is no rest."""
     if _is_all(mask, law):
         return exact(jnp.zeros_like(epsilon), False)
-    level = 1 - epsilon**2
+    # 1 - TV <= eps^2, which 1 - eps^2 would round.
     if pairs:
-        return start_time(smallest_pair, _pairs(law, mask, ~mask), level)
-    return start_time(variation, sets(law, mask, ~mask, within), level)
+        return start_time(less_overlap_of_pairs, _pairs(law, mask, ~mask), epsilon**2)
+    return start_time(less_overlap, sets(law, mask, ~mask, within), epsilon**2)
 
 
 def _pairs(
