@@ -12,6 +12,7 @@ from jaxwin.datasets import from_arrays
 from jaxwin.processes import DiscreteDDPM, LinearInterpolant
 from jaxwin.report import windows_of
 from jaxwin.report._windows_of_data import _further
+from jaxwin.report._windows_of_law import _with_best
 from jaxwin.targets import GaussianMixture
 
 # Together at 2.5, apart up to 0.5.
@@ -165,6 +166,20 @@ def test_a_study_names_the_best_time_of_its_certificate():
     whole = windows_of(law, target=[0, 1, 2], num_replicas=512).summary["certificate"]
     assert not whole["best_T"]["found"]
     assert whole["best_T"]["value"] is None
+
+
+@pytest.mark.slow
+def test_the_best_time_on_a_plane_is_between_noises():
+    means = [[0.0, 0.0], [3.0, 0.0], [0.0, 20.0]]
+    law = GaussianMixture.isotropic(means, 1.0, [0.5, 0.3, 0.2])
+    best = _with_best(law, [0], [0, 1], jnp.linspace(0.1, 4.0, 14)).best
+    time = float(best.time.time)
+    beside = windows.certificate(law, [0], [0, 1], time + np.array([-0.02, 0, 0.02]))
+    assert np.all(np.asarray(beside.upper) >= float(best.upper) - 1e-12)
+    assert np.isclose(beside.upper[1], best.upper, atol=1e-10)
+    early = _with_best(law, [0], [0, 1], jnp.linspace(0.1, 0.5, 5)).best
+    assert not bool(early.time.found)
+    assert float(early.time.high) == 0.5
 
 
 @pytest.mark.slow

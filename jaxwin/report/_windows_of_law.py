@@ -4,10 +4,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
-from jaxwin.analysis import speciation, windows
+from jaxwin.analysis import Crossing, speciation, windows
 from jaxwin.analysis.information import class_rate
 from jaxwin.channels import AbstractObserved, Gaussian, Observed
 from jaxwin.processes import OrnsteinUhlenbeck
@@ -29,6 +30,8 @@ from jaxwin.targets import AbstractLabelledTarget, GaussianMixture, reduce
 BELOW, ABOVE = 1.0, 3.0
 # Exact curves on a line are read off so many times as many noises.
 FINER = 4
+# Distance to which the best time is found where a look takes its time.
+NEAR = 1e-4
 # Noises at which the U-turn law is compared with its target.
 TURNS = 16
 
@@ -178,6 +181,8 @@ def _with_best(
     law: GaussianMixture, initial: list[int], target: list[int], noise: Array
 ) -> windows.Certificate:
     """The certificate with its best time; without one, the bounds at the last noise."""
+    if windows.reduced_dimension(law) > 1:
+        return _with_best_on_plane(law, initial, target, noise)
     best = windows.best_time(law, initial, target)
     time = jnp.where(best.time.found, best.time.time, noise[-1])
     found = windows.certificate(law, initial, target, jnp.append(noise, time))
@@ -186,5 +191,43 @@ def _with_best(
         lambda c: c.best,
         jax.tree.map(lambda leaf: leaf[:-1], found),
         windows.Best(best.time, best.upper, there.lower, there.error),
+        is_leaf=lambda leaf: leaf is None,
+    )
+
+
+def _with_best_on_plane(
+    law: GaussianMixture, initial: list[int], target: list[int], noise: Array
+) -> windows.Certificate:
+    """The same by few looks between the noises beside the lowest, to `NEAR`.
+
+    Not found where the lowest is at an end of the noises.
+    """
+    found = windows.certificate(law, initial, target, noise)
+    place = int(jnp.argmin(found.upper))
+    there = jax.tree.map(lambda leaf: leaf[place], found)
+    number = lambda value: jnp.asarray(value, float)
+    time, near, ends = np.nan, np.nan, (noise[0], noise[-1])
+    if 0 < place < len(noise) - 1:
+
+        def upper(time: float) -> float:
+            at = jnp.asarray([time])
+            return float(windows.certificate(law, initial, target, at).upper[0])
+
+        lowest = scipy.optimize.minimize_scalar(
+            upper,
+            bounds=(float(noise[place - 1]), float(noise[place + 1])),
+            method="bounded",
+            options={"xatol": NEAR},
+        )
+        time, near = lowest.x, NEAR
+        ends = time - 2 * near, time + 2 * near
+        there = eqx.tree_at(lambda c: c.upper, there, jnp.asarray(lowest.fun))
+    inside = jnp.asarray(0 < place < len(noise) - 1)
+    low, high = number(ends[0]), number(ends[1])
+    crossing = Crossing(number(time), number(near), low, high, inside)
+    return eqx.tree_at(
+        lambda c: c.best,
+        found,
+        windows.Best(crossing, there.upper, there.lower, there.error),
         is_leaf=lambda leaf: leaf is None,
     )
