@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+from rich.table import Table
 
 from jaxwin import cli
 from jaxwin.analysis import windows
@@ -28,6 +29,7 @@ def made(name, **options):
             assert part.largest_z < 4.9
             assert np.isfinite(part.z).any()
     assert study.figures
+    assert isinstance(study.table, Table)
     assert study.table.row_count > 0
     json.dumps(study.summary, allow_nan=False)
     return study

@@ -1,5 +1,7 @@
 """What is not reached, not certified or already so: answers of measured windows."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -17,7 +19,7 @@ from jaxwin.targets import GaussianMixture
 
 # Together at 2.5, apart up to 0.5.
 TWO = GaussianMixture.isotropic([[-4.0], [4.0]], 1.0)
-FEW = {"num_replicas": 256}
+FEW: dict[str, Any] = {"num_replicas": 256}
 
 
 def measure(noises, process=None):
@@ -138,6 +140,7 @@ def test_the_lowest_of_noisy_values_is_read_on_other_draws():
     )
     exact = windows.best_time(law, [0], [0, 1])
     best = found.best
+    assert best is not None
     assert float(best.time.low) < float(exact.time.time) < float(best.time.high)
     there = windows.certificate(law, [0], [0, 1], [float(best.time.time)])
     assert abs(float(best.upper - there.upper[0])) < 4 * float(best.error)
@@ -148,6 +151,7 @@ def test_the_lowest_of_noisy_values_is_read_on_other_draws():
     whole = windows.sampled_certificate(
         Observed(law, Gaussian()), [0], [0, 1, 2], noises, **FEW
     )
+    assert whole.best is not None
     assert not bool(whole.best.time.found)
     assert float(whole.best.time.high) == noises[-1]
 
@@ -173,11 +177,13 @@ def test_the_best_time_on_a_plane_is_between_noises():
     means = [[0.0, 0.0], [3.0, 0.0], [0.0, 20.0]]
     law = GaussianMixture.isotropic(means, 1.0, [0.5, 0.3, 0.2])
     best = _with_best(law, [0], [0, 1], jnp.linspace(0.1, 4.0, 14)).best
+    assert best is not None
     time = float(best.time.time)
     beside = windows.certificate(law, [0], [0, 1], time + np.array([-0.02, 0, 0.02]))
     assert np.all(np.asarray(beside.upper) >= float(best.upper) - 1e-12)
     assert np.isclose(beside.upper[1], best.upper, atol=1e-10)
     early = _with_best(law, [0], [0, 1], jnp.linspace(0.1, 0.5, 5)).best
+    assert early is not None
     assert not bool(early.time.found)
     assert float(early.time.high) == 0.5
 
@@ -205,7 +211,7 @@ def of_survival(count: int, level: float) -> tuple[windows.Survival, float]:
         matrix = windows.confusion(law, [time]).matrix[0]
         return (matrix[2, 2] - 0.2) / 0.8 - level
 
-    return found, scipy.optimize.brentq(gap, 0.5, 4.5, xtol=1e-12)
+    return found, float(np.asarray(scipy.optimize.brentq(gap, 0.5, 4.5, xtol=1e-12)))
 
 
 def grid(count: int) -> np.ndarray:

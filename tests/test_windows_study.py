@@ -147,7 +147,7 @@ def test_command_writes_a_folder(capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["certificate"]["target"] == ["0", "1"]
     with xarray.open_dataset("jaxwin-windows/results.nc", engine="h5netcdf") as saved:
-        assert "survival" in saved
+        assert "survival.survival" in saved
     on_disk = json.loads(open("jaxwin-windows/summary.json").read())
     assert on_disk["windows"] == told["windows"]
 

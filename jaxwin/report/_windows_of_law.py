@@ -1,5 +1,7 @@
 """Windows of a law: exact in one or two dimensions, by soft labels in more."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -213,7 +215,7 @@ def _with_best_on_plane(
             at = jnp.asarray([time])
             return float(windows.certificate(law, initial, target, at).upper[0])
 
-        lowest = scipy.optimize.minimize_scalar(
+        lowest: Any = scipy.optimize.minimize_scalar(
             upper,
             bounds=(float(noise[place - 1]), float(noise[place + 1])),
             method="bounded",

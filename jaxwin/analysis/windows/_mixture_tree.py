@@ -195,7 +195,7 @@ def _chosen(
     if isinstance(tree, Tree):
         return tree
     if tree is not None:
-        return Tree.nested(tree, law.num_labels)
+        return Tree.nested(tree, law.num_labels, name="tree")
     if not isinstance(law, GaussianMixture):
         raise BadInput(
             f"`tree` is left out and the law a {type(law).__name__}; single linkage "

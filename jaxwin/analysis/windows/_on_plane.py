@@ -157,6 +157,6 @@ def _row_apart(
         )
         before, middle = map(until, ends)
         whole = jnp.sum(of * constant(rule)[None], axis=1)
-        return half * jnp.stack([before, middle - before, whole - middle])
+        return half[None] * jnp.stack([before, middle - before, whole - middle])
 
     return compared(masses(first, both[0]), masses(second, both[1]))

@@ -155,8 +155,9 @@ def class_overlaps(found: Sweep, pairs: Sequence[Pair], feature: int = 0) -> Ove
 
 def _between(time: float, stderr: float, low: float, high: float) -> Crossing:
     """A time that is only known to lie in [low, high]."""
-    numbers = (jnp.asarray(value, float) for value in (time, stderr, low, high))
-    return Crossing(*numbers, jnp.asarray(True))
+    number = lambda value: jnp.asarray(value, float)
+    ends = number(low), number(high)
+    return Crossing(number(time), number(stderr), *ends, jnp.asarray(True))
 
 
 def _end_of(observed: AbstractObserved, noise: Float[np.ndarray, " t"]) -> float:

@@ -202,5 +202,5 @@ def _with_fewer(
     apart = abs(second - time)
     apart = apart if apart >= ROUNDING else 0.0
     number = lambda value: jnp.asarray(value, float)
-    low, high = max(time - apart, min(time, 0.0)), time + apart
-    return Crossing(*map(number, (time, apart / 4, low, high)), jnp.asarray(True))
+    ends = number(max(time - apart, min(time, 0.0))), number(time + apart)
+    return Crossing(number(time), number(apart / 4), *ends, jnp.asarray(True))
