@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxwin.datasets import Data, digits, from_arrays
-from jaxwin.report import diagnose, summary, windows_of
+from jaxwin.report import windows_of
 
 FILE = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist.npz"
 pytestmark = pytest.mark.slow
@@ -94,11 +94,3 @@ def test_members_are_told_in_a_window(audited):
     attack = study.results.membership.attack
     # At full noise everybody is anybody.
     assert attack.auc_low[-1] < 0.5 + 0.05 < attack.auc_high[0]
-
-
-def test_points_alone_have_the_times_of_the_report():
-    own, _ = halves()
-    told = windows_of(own, bandwidth=0.0, num_replicas=512).summary
-    known = summary(diagnose(own, num_replicas=512))
-    assert told["t_phi"] == known["t_phi_all"]
-    assert told["t_phi_pairs"] == known["t_phi"]

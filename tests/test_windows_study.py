@@ -1,6 +1,7 @@
 """`jaxwin windows`: whole studies, small, and the sections on the page."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jaxtyping
@@ -148,7 +149,7 @@ def test_command_writes_a_folder(capsys):
     assert told["certificate"]["target"] == ["0", "1"]
     with xarray.open_dataset("jaxwin-windows/results.nc", engine="h5netcdf") as saved:
         assert "survival.survival" in saved
-    on_disk = json.loads(open("jaxwin-windows/summary.json").read())
+    on_disk = json.loads(Path("jaxwin-windows/summary.json").read_text())
     assert on_disk["windows"] == told["windows"]
 
 
