@@ -114,6 +114,7 @@ def test_flow_of_a_gaussian(clock):
     assert jnp.all(jnp.diff(found.evaluations) > 0)
 
 
+@pytest.mark.slow
 def test_a_table_by_any_score():
     process, start, end = CLOCKS["ddpm"]
     found = flow(plain(ExactScore(GAUSS, process)), X, *at(start, end + 0.5), 1e-9)
@@ -123,6 +124,7 @@ def test_a_table_by_any_score():
     assert int(found.evaluations) < 500
 
 
+@pytest.mark.slow
 def test_flow_of_a_mixture_keeps_the_distribution_function():
     law, start, end = PAIR.target, 2.0, 0.01
     assert isinstance(law, GaussianMixture)
@@ -157,6 +159,7 @@ TRANSPORT = [
 ]
 
 
+@pytest.mark.slow
 def test_printed_transport_of_two_deltas():
     deltas = GaussianMixture.isotropic([[-1.0], [1.0]], 0.0)
     score = ExactScore(deltas, VariancePreserving(0.1, 20.0))

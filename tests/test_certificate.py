@@ -58,6 +58,7 @@ def printed() -> windows.Certificate:
     return windows.certificate(THREE, 0, [0, 1], np.array([row[0] for row in E2]))
 
 
+@pytest.mark.slow
 def test_certificate_at_printed_points(printed):
     assert printed.method == "quadrature"
     for i, (_, _, intra, leak, upper) in enumerate(E2):
@@ -154,6 +155,7 @@ def test_certificate_on_another_clock():
 # The best time
 
 
+@pytest.mark.slow
 def test_best_time():
     best = windows.best_time(THREE, 0, [0, 1])
     assert abs(float(best.time.time) - 2.0873587) < 1e-4

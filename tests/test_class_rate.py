@@ -32,6 +32,7 @@ def rate_of_two(m):
     return scipy.integrate.quad(inside, -12, 12, epsabs=1e-13, limit=400)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", some([10.0, 3.0, 200.0], [10.0]))
 def test_two_components(size):
     """Peak of E1, whatever the dimension; the curve against scipy off the table."""
@@ -99,6 +100,7 @@ LAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     some(LAWS, ["one full covariance"]),

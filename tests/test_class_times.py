@@ -99,6 +99,7 @@ def test_agreement_of_a_large_sample_is_the_closed_form(two):
     assert to_dataset(found)["phi"].dims == ("noise",)
 
 
+@pytest.mark.slow
 def test_general_time_is_where_r_is_one(two):
     found = general_times(two)
     np.testing.assert_array_equal(found.pair, [[0, 1]])
@@ -270,6 +271,7 @@ def test_merges_of_a_hierarchy_have_closed_forms(four):
         check_time(one(tree.time, merge), np.log(size / 0.999367564588), 0.012)
 
 
+@pytest.mark.slow
 def test_merges_do_not_know_names(four):
     # Label c is called names[c].
     names = np.array([2, 0, 3, 1])

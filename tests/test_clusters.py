@@ -118,6 +118,7 @@ def felt(law, xs, sigma):
     return np.asarray(felt_blocks(seen, xs, bounds, error, home))
 
 
+@pytest.mark.slow
 def test_far_blocks_are_left_out():
     """Points about one cluster feel its blocks; at large noise they feel all."""
     law = Empirical(CENTRES.repeat(512, axis=0), clusters=12)

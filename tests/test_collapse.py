@@ -504,6 +504,7 @@ def test_restricted_data_are_refused():
         collapse.curve(law, TIMES, num_replicas=8)
 
 
+@pytest.mark.slow
 def test_curve_in_json():
     points = np.random.default_rng(1).normal(size=(30, 2))
     curve = collapse.curve(Empirical(points), TIMES, num_replicas=256)

@@ -68,6 +68,7 @@ def test_flips_of_two_components():
     balanced(line)
 
 
+@pytest.mark.slow
 def test_flips_of_unequal_weights():
     # Keep in the majority and in the minority of (.9, .1); windows 2.4.
     printed = {
@@ -98,6 +99,7 @@ SIMPLEX = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_simplex(count):
     law = GaussianMixture.isotropic(10 * np.eye(count), 1.0)
@@ -250,6 +252,7 @@ def test_draws_cover():
     assert 0.92 <= np.mean(inside) <= 0.98
 
 
+@pytest.mark.slow
 def test_a_law_that_only_draws():
     # Points with labels: the same estimator on any law, another clock.
     points = np.random.default_rng(4).normal(size=(40, 3))

@@ -156,6 +156,7 @@ def test_bootstrap_error_is_carried_to_the_clock():
     np.testing.assert_allclose(read.high, np.exp(float(plain.high)))
 
 
+@pytest.mark.slow
 def test_blocks_count_by_their_replicas():
     # Small noisy blocks must not weigh like large ones.
     counts = np.where(np.arange(BLOCKS) % 2, 640, 8)

@@ -115,6 +115,7 @@ def test_dilated_errors_do_not_grow_with_the_dimension(steps, plain, stretch):
     np.testing.assert_allclose(further.weight_error, found.weight_error, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_map_is_that_of_euler_flow():
     """Starts on either side of the separatrix, moved by the sampler itself."""
     times = jnp.linspace(0.97, 0.0, 24)
@@ -185,6 +186,7 @@ def test_uniform_keeps_widths_or_weights_and_dilated_both():
     assert 0.9 < width(both) < 1.1
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_differences():
     line, values = uniform(LINE, 1.0, 0.0, 16), jnp.array([20.0, VARIANCE, WEIGHT])
 

@@ -359,6 +359,7 @@ def test_many_spins_in_one_field_by_their_magnetisation(coupling, field):
 magnetisations = jax.jit(jax.vmap(CurieWeiss.magnetisation))
 
 
+@pytest.mark.slow
 def test_magnetisation_and_top_eigenvalue_as_printed():
     """Section 5.18 of the theory, and another root finder at other couplings."""
     printed = magnetisations(jnp.array([1.2, 1.5, 2.0]))
@@ -531,6 +532,7 @@ def test_what_cannot_be_a_law_is_refused():
         law.moments(jnp.zeros(3))
 
 
+@pytest.mark.slow
 def test_a_manifold_of_given_directions():
     """5.19: u times the Jacobian has eigenvalues -u / (u + lambda)."""
     law = HiddenManifold.orthonormal(jr.key(0), 100, [20, 20], [1.0, 0.01])

@@ -55,6 +55,7 @@ def two(m, dimension=7):
     return GaussianMixture.isotropic(means, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "m", [1.0, *(pytest.param(m, marks=pytest.mark.slow) for m in (0.25, 3.0, 1.7))]
 )
@@ -135,6 +136,7 @@ def brute_variation(law, first, second, alpha, sigma):
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_variation_on_a_line_against_roots_by_scipy(seed):
     rng = np.random.default_rng(seed)
@@ -282,6 +284,7 @@ def chi_square_variation(t, d):
     return cdf(place / narrow) - cdf(place / wide)
 
 
+@pytest.mark.slow
 def test_classes_of_one_mean_and_two_widths():
     # Where TV is 0.5 and 0.1.
     table = {100: (0.778825, 1.658750), 10_000: (1.974837, 2.818910)}
@@ -391,6 +394,7 @@ def test_reduction_changes_no_distance(kind):
         )
 
 
+@pytest.mark.slow
 def test_components_outside_of_both_sets_do_not_count():
     # Eight components in 64 dimensions, and still a line for each pair.
     means = np.random.default_rng(1).normal(size=(8, 64))

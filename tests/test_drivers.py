@@ -113,6 +113,7 @@ def test_clones_share_the_path_and_part():
 # Exact transitions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", some([1, 2, 5, 50], [5]))
 def test_u_turns_and_clones_have_their_closed_form(n):
     """20,000 replicas, key 7: 4 standard errors of the flip probability f(1).
@@ -163,6 +164,7 @@ def test_four_steps_of_exact_transitions():
         assert abs(found - exact) < 4 * np.sqrt(exact * (1 - exact) / 60_000)
 
 
+@pytest.mark.slow
 def test_committor_of_the_reverse_sde():
     """C15: an end has the sign of x_s with chance Phi(sqrt gamma); 20,000 paths."""
     law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.0)
@@ -224,6 +226,7 @@ def test_u_turns_of_the_exponential_integrator(n, value):
     assert abs(float(flips.mean()) - 0.193252296) < 4 * error + 1e-3
 
 
+@pytest.mark.slow
 def test_flow_flips_where_the_noised_point_crosses():
     """Windows 2.6, 12: the flow keeps the side of x_T; Phi(-m), m = 3 e^-1."""
     law = GaussianMixture.isotropic([[3.0], [-3.0]], 1.0)
@@ -333,6 +336,7 @@ def blocked_z(x: np.ndarray, y: np.ndarray) -> float:
     return float(found.mean() / (found.std(ddof=1) / 8))
 
 
+@pytest.mark.slow
 def test_conditioned_transitions_end_in_their_class():
     law = GaussianMixture.isotropic([[2.0], [-2.0]], 0.01)
     step = ExactTransition(law.restrict(jnp.array([True, False])))
@@ -341,6 +345,7 @@ def test_conditioned_transitions_end_in_their_class():
     assert np.all(np.asarray(sample_block(step, score, xs, times, KEY)) > 1)
 
 
+@pytest.mark.slow
 def test_transitions_begin_at_pure_noise_of_the_interpolant():
     law = GaussianMixture.isotropic([[1.0], [-1.0]], 0.04)
     flow = LinearInterpolant()
@@ -383,6 +388,7 @@ GUIDED = {
 }
 
 
+@pytest.mark.slow
 def test_first_step_of_pndm_by_hand():
     """Four classical stages, each moved by DDIM: arXiv:2202.09778, equation 11."""
     t, s, x = 1.0, 0.2, jnp.array([0.7, -1.2, 0.1, 2.0])
@@ -562,6 +568,7 @@ def test_horizon_bias_of_a_gaussian_and_of_a_mixture():
 # Programs, gradients, errors
 
 
+@pytest.mark.slow
 def test_gradient_of_a_label_through_32_steps():
     times = log_snr_uniform(OU, 2.0, 0.1, 32)
 
@@ -746,6 +753,7 @@ def test_no_score_is_taken_of_point_masses(step):
         assert np.all(np.isfinite(found))
 
 
+@pytest.mark.slow
 def test_not_finite_ends_are_an_error():
     for run in (
         lambda: sample(EulerMaruyama(), Broken(OU), jnp.ones(4), TIMES, KEY),

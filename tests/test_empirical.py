@@ -157,6 +157,7 @@ def test_published_return_probability(t, published):
     assert abs(weights @ np.asarray(p)[:, 1] - published) < 6e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bandwidth", some([0.0, 0.3], [0.3]))
 def test_same_as_a_mixture(bandwidth):
     mixture = GaussianMixture.isotropic(POINTS, bandwidth**2, labels=LABELS)
@@ -272,6 +273,7 @@ def test_own_point_is_not_among_the_others():
     assert float(ratio) == -np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bandwidth", some([0.0, 0.3], [0.3]))
 def test_own_point_outside_the_restriction(bandwidth):
     """A point of weight zero: the others alone, at every sigma, and a ratio of inf."""

@@ -80,6 +80,7 @@ def test_error_survives_a_large_common_offset():
     np.testing.assert_allclose(a.stderr, b.stderr, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_error_is_the_scatter_of_runs():
     # 400 runs of 64: a standard deviation is known to 3.5 %.
     f = eqx.Partial(lambda key, i: jr.exponential(jr.fold_in(key, i)))

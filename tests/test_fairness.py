@@ -81,6 +81,7 @@ def flips(m, weight):
     return over((0.0, 1.0), at)
 
 
+@pytest.mark.slow
 def test_printed_survival_and_times():
     found = fairness.group_survival(DATA, TIMES)
     assert found.method == "quadrature on the line"
@@ -161,6 +162,7 @@ FITTED = GaussianMixture.isotropic(
 )
 
 
+@pytest.mark.slow
 def test_another_model_on_the_line_against_adaptive_quadrature():
     data, model = Observed(WIDE, Gaussian()), Observed(FITTED, Gaussian())
     times = [0.05, 0.3, 0.9, 1.7]
@@ -197,6 +199,7 @@ def test_a_line_in_three_dimensions_is_the_same_line():
     )
 
 
+@pytest.mark.slow
 def test_share_of_an_unbiased_model_is_constant():
     exact = fairness.share(DATA, DATA, TIMES)
     np.testing.assert_allclose(exact.share, [[0.9, 0.1]] * 7, rtol=0, atol=1e-12)
@@ -226,6 +229,7 @@ def test_bias_is_found_by_the_classifier_alone(simulated):
     assert fair.p_value > 0.01
 
 
+@pytest.mark.slow
 def test_sampled_tables_agree_with_quadrature_and_keep_their_balance():
     # 8,192 draws, seed 4: z <= 4.5 where errors are known.
     options = {"method": "sampled", "key": jr.key(4)}
@@ -309,6 +313,7 @@ def test_groups_of_data_through_a_smoother_model():
     assert abs(shares.share[3, 0] - 0.6) < 0.01
 
 
+@pytest.mark.slow
 def test_printed_survival_along_the_flow():
     # windows.md 2.4: means +-10 noised to |mean| = 1, weights (.9, .1).
     ten = two([0.9, 0.1], mean=10.0)

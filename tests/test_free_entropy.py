@@ -89,6 +89,7 @@ def test_gaussian_times_are_where_mean_is_deviation(kind):
     assert to_dataset(found)["crossing.time"].dims == ("pairs", "side")
 
 
+@pytest.mark.slow
 def test_free_entropy_by_monte_carlo():
     # 200,000 draws of a full pair at t = 0.4, seed 1.
     law, t, n = random_mixture("full"), 0.4, 200_000

@@ -166,6 +166,7 @@ uturn = jit(
 )
 
 
+@pytest.mark.slow
 def test_u_turns_by_posterior_draws():
     """Windows, capability 11: 40,000 U-turns, seeds 0 and 1, within 4 errors.
 

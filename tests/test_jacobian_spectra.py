@@ -220,6 +220,7 @@ def test_shares_of_a_gaussian_are_its_own():
     assert participation(jnp.zeros(3)) == 0
 
 
+@pytest.mark.slow
 def test_shares_are_the_projected_covariance():
     law, (alpha, sigma) = two_blobs(12), levels(0.2)
     x, basis = jr.normal(jr.key(3), (12,)), frame(12, 5)

@@ -179,6 +179,7 @@ def _size() -> int:
     return Empirical(np.zeros((1000, 1))).blocks.labels.shape[1]
 
 
+@pytest.mark.slow
 def test_temporaries_do_not_grow_with_the_components():
     score = lambda law, xs, *level: law.score_many(xs, *level)
 

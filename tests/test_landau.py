@@ -159,6 +159,7 @@ def test_collective_drift_is_that_of_the_exact_reverse_sde(std):
         np.testing.assert_allclose(langevin.drift(q, t), -slope, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_collective_potential_of_unit_width():
     d, size, t = 50, 1.3, 0.8
     langevin = CollectiveLangevin(d, size)

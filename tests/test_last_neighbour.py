@@ -88,6 +88,7 @@ def counts_of(found):
     return np.rint(shares * found.count).astype(int)
 
 
+@pytest.mark.slow
 def test_histogram_against_plain_numpy(found):
     other = histogram(forward_places(POINTS, GRID, 8192, 1), GRID.size)
     assert agree(counts_of(found), other) > 1e-4
@@ -106,6 +107,7 @@ def test_reverse_runs_have_the_same_law():
     assert agree(counts_of(forward), np.roll(backward, 1)) < 1e-6
 
 
+@pytest.mark.slow
 def test_two_points_have_orthants_of_a_gaussian():
     """The path of one coordinate is Gaussian: signs at four late times, in closed form.
 

@@ -98,6 +98,7 @@ def test_equal_classes_never_lose_weight():
     assert found.misplaced[-1] < 1e-4
 
 
+@pytest.mark.slow
 def test_kept_nowhere():
     times = np.linspace(0.05, 0.3, 12)
     found = late_start.misplaced(two_clusters(0.75, 2, 0.02, 2.0), times)

@@ -48,6 +48,7 @@ def test_leading_of_data_against_singular_values():
     assert bool(found.converged)
 
 
+@pytest.mark.slow
 def test_where_one_data_point_is_left_nothing_leads():
     found = leading(Empirical(DATA), DATA[3] * 0.99, 0.99, 0.01, 8)
     np.testing.assert_allclose(found.normalised, 1, atol=1e-12)
@@ -58,6 +59,7 @@ def test_where_one_data_point_is_left_nothing_leads():
     assert bool(found.more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [300, pytest.param(90, marks=pytest.mark.slow)])
 def test_multiple_eigenvalues_are_found_as_often_as_they_occur(dimension):
     law = hidden_manifold(dimension, (20, 3, 17), (1.0, 0.5, 0.1))

@@ -231,6 +231,7 @@ def twenty():
     )
 
 
+@pytest.mark.slow
 def test_printed_table_in_twenty_dimensions(twenty):
     # 400 draws, shared by all points: means over 200 of them scatter by the draws, and
     # 4 standard errors of that are allowed (the table's own draws were independent).

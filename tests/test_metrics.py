@@ -392,6 +392,7 @@ def test_second_order_is_counted_once():
     assert 0.9 < found < 1.2, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", some(["mmd", "energy", "energy, line"], ["mmd", "energy, line"])
 )
@@ -582,6 +583,7 @@ def test_labels_out_of_range_are_not_lost():
         assert np.all(np.isnan(found.covariance.stderr))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_pairs():
     """Temporaries of a value and of a gradient at 30,000 points; pairs are 7 GB."""
     x = jax.ShapeDtypeStruct((30_000, 10), np.float64)
@@ -839,6 +841,7 @@ def test_sinkhorn_errors_against_replicates(ott):
     assert 0.85 < found < 1.15, found
 
 
+@pytest.mark.slow
 def test_sinkhorn_says_when_it_has_not_converged(ott):
     x, y = samples()
     with pytest.raises(ValueError, match="did not converge"):

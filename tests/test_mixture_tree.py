@@ -190,6 +190,7 @@ def test_depth_is_what_the_separation_ratio_allows():
         assert levels <= float(depth_bound(ratio, eps)) + 1
 
 
+@pytest.mark.slow
 def test_unlike_widths_by_quadrature():
     # A narrow component in a wide one, and one apart: total variations by fine sums.
     means, widths = np.array([0.0, 0.5, 30.0]), np.array([0.4, 2.0, 1.0])

@@ -142,6 +142,7 @@ def test_two_points_have_the_information_of_their_class():
         assert float(found.collapse.time) < float(found.noise[4])
 
 
+@pytest.mark.slow
 def test_squared_errors_agree_with_traces():
     """Other draws, 8,192 each: 4 combined standard errors, and larger ones."""
     law, levels = clusters(8), np.arange(-6.0, 3.01, 0.5)

@@ -36,6 +36,7 @@ def test_overlaps_are_those_of_quadrature():
         assert np.mean(((found.mean[p] - exact) / found.stderr[p]) ** 2) > 0.02
 
 
+@pytest.mark.slow
 def test_an_overlap_is_read_off_with_an_interval():
     found = overlaps(
         Observed(LAW, Gaussian()), NOISES, masks(LAW, SETS), num_replicas=4096
@@ -53,6 +54,7 @@ def test_an_overlap_is_read_off_with_an_interval():
     assert float(found.together([1], 0.9).time) == NOISES[0]
 
 
+@pytest.mark.slow
 def test_overlaps_of_classes_are_those_of_their_law():
     """The pass over a data set and the same law as any observed one: 4 errors."""
     rng = np.random.default_rng(0)

@@ -81,6 +81,7 @@ def test_without_a_difference_of_means_the_spectrum_is_not_judged(two):
     assert known.believe(pair_at(0.8, 0.1)) == "t<sub>φ</sub>"
 
 
+@pytest.mark.slow
 def test_every_criterion_of_every_pair_is_beside_the_others(two):
     three = with_classes(two, 3)
     text = shown(three).text
@@ -101,6 +102,7 @@ def test_every_criterion_of_every_pair_is_beside_the_others(two):
         assert sides == pytest.approx([0.8 * time, 1.2 * time])
 
 
+@pytest.mark.slow
 def test_criteria_that_were_not_measured_have_no_column(two):
     feature = two.features[0]
     assert feature.agreement is not None

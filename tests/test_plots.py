@@ -180,6 +180,7 @@ def test_pair_times_of_many_classes_has_no_numbers(agreed):
     assert len(axes.get_xticks()) <= 30
 
 
+@pytest.mark.slow
 def test_collapse_draws_own_weight_and_excess(collapsed):
     drawn: Any = draw_collapse(collapsed).axes
     strip, axes = drawn

@@ -51,6 +51,7 @@ def test_address_is_the_published_one():
     np.testing.assert_allclose(found, expected, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_number_depends_on_its_address_alone():
     whole = block(KEY, jnp.arange(6), jnp.arange(4), 2, 8)
     part = block(KEY, jnp.array([5, 2]), jnp.array([3, 1]), 1, 5)

@@ -106,6 +106,7 @@ def test_resumed_run_follows_the_same_path():
     np.testing.assert_allclose(resumed, whole, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_noise_is_that_of_the_address():
     # One step by hand.
     x, t, s = jnp.ones(12), TIMES[0], TIMES[1]

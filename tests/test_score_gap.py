@@ -165,6 +165,7 @@ def test_certificate_of_a_wrong_mixture(labels):
         assert found.error.max() < 1e-9
 
 
+@pytest.mark.slow
 def test_certificate_of_all_labels_is_a_drop_of_divergence():
     """Score of another law: KL(p || q) - KL(p_T || q_T), by trapezoids."""
     wrong = GaussianMixture.isotropic([[1.7], [-1.0]], [0.5, 1.2], [0.4, 0.6])

@@ -584,6 +584,7 @@ SIMPLEX = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", some([2, 3, 10], [2]))
 def test_measured_agreement_of_orthogonal_means(k):
     # Means R e_k, unit variance: c = R e^{-t}; seed 2, 16384 replicas.
@@ -608,6 +609,7 @@ def test_measured_agreement_of_orthogonal_means(k):
     assert np.all(curve.stderr < 4e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fine", some([False, True], [True]))
 def test_measured_agreement_of_a_hierarchy(fine):
     # Four clusters +-m_1 +-m_2, orthogonal, d = 4096; seed 3, 16384 replicas.
@@ -649,6 +651,7 @@ def brute_purity(points, labels, t: float, count: int, seed: int) -> np.ndarray:
     return np.sum(mass**2, 1)
 
 
+@pytest.mark.slow
 def test_measured_agreement_of_data():
     points, labels = labelled_data(40, 3, 3)
     noises = np.array([0.2, 0.6, 1.2, 2.0])
@@ -663,6 +666,7 @@ def test_measured_agreement_of_data():
     assert abs(curve.chance - np.sum(weights**2)) < 1e-14
 
 
+@pytest.mark.slow
 def test_measured_agreement_under_relabelling_translation_and_rotation():
     points, labels = labelled_data(40, 3, 3)
     measure = lambda points, labels, **options: speciation.clone_agreement(
@@ -722,6 +726,7 @@ def test_crossings_are_the_same_on_a_grid_that_begins_clean():
     )
 
 
+@pytest.mark.slow
 def test_no_crossing_is_an_answer():
     one = Observed(Empirical(np.eye(3)), SOFT_LABELS)
     curve = speciation.clone_agreement(one, NOISES, num_replicas=64)

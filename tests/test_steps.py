@@ -453,6 +453,7 @@ def test_the_limit_with_restarts(step):
     check_limit(restarting, OU, np.asarray(again))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [

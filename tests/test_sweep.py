@@ -340,6 +340,7 @@ def test_others_and_labels_of_the_very_draws(found, again):
     np.testing.assert_allclose(found.clock(found.coordinate), TIMES, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_own_weight_among_fewer_points(found, again):
     index, group, masses, _ = again
     rest = np.logaddexp.reduce(masses, axis=3)
@@ -432,6 +433,7 @@ def test_draws_of_classes(found, again):
     np.testing.assert_allclose(own.log_likelihood, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_features_of_one_pass_are_those_of_their_own(found, number):
     feature = FEATURES[number]

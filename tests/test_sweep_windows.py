@@ -75,6 +75,7 @@ def test_a_sweep_is_single_calls(swept):
             np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_new_values_do_not_compile_again(swept):
     given, table = swept
     before = len(TRACES)
@@ -211,6 +212,7 @@ def test_windows_of_components_by_matrices(swept):
 # Precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "swept",
     ["isotropic", pytest.param("low_rank", marks=pytest.mark.slow)],

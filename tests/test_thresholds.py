@@ -63,6 +63,7 @@ def test_two_components_at_printed_points(epsilon):
     assert value(one.end) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [1e-4, 1e-8])
 def test_tolerances_whose_square_one_does_not_see(epsilon):
     # 1 - TV = erfc(m / sqrt 2) at m = 10 e^{-t}: its digits count, not those of TV.
@@ -79,6 +80,7 @@ def test_tolerances_whose_square_one_does_not_see(epsilon):
     np.testing.assert_allclose(swept.after, known, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_weights_of_zero_spoil_no_other_slope():
     means = jnp.array([[0.0], [3.0], [20.0]])
     end = lambda w: (
@@ -116,6 +118,7 @@ def test_more_tolerance_than_there_is_difference():
 # Three components, one pair within the target
 
 
+@pytest.mark.slow
 def test_three_components():
     found = windows.thresholds(THREE, 0, [0, 1], 0.1)
     assert abs(value(found.end) - 1.372994781) < 0.6e-9
@@ -260,6 +263,7 @@ def test_components_without_weight_do_not_count():
 # Clocks
 
 
+@pytest.mark.slow
 def test_thresholds_on_other_clocks():
     found = windows.thresholds(PAIR, 0, 0, 0.1, pairs=True)
     ou = OrnsteinUhlenbeck()
@@ -387,6 +391,7 @@ def test_thresholds_on_a_plane():
 # Bad input
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused():
     for call, match in [
         (lambda f: f(PAIR, 0, [0, 1], 0.0), "`epsilon` is 0; it must lie strictly"),

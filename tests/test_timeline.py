@@ -33,6 +33,7 @@ def found():
     )
 
 
+@pytest.mark.slow
 def test_posteriors_are_martingales_on_the_way_back(found):
     # E[r(s) - r(t)] f(x_t) = 0 for s < t, f functions of the posterior at t: 4,096
     # paths, seed 1, 4 standard errors.

@@ -116,6 +116,7 @@ def test_a_partition_mixes_to_the_law(law, t):
     np.testing.assert_allclose(total, whole, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_limits_of_no_noise_and_of_noise_alone():
     x = jnp.linspace(-8, 9, 60)[:, None]
     density = lambda law: np.exp(jax.vmap(lambda x: law.log_density(x, 1.0, 0.0))(x))
@@ -338,6 +339,7 @@ def test_flow_flips_by_quantiles(m):
     assert abs(exact - norm.cdf(-m)) > 5e-4
 
 
+@pytest.mark.slow
 def test_flow_keeps_a_minority_longer():
     # Means +-10 noised to |mean| = 1 (shared theory, windows, 2.4).
     law = GaussianMixture.isotropic([[10.0], [-10.0]], 1.0, [0.9, 0.1])

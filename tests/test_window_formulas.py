@@ -274,6 +274,7 @@ def posterior(means, covariances, weights, t, rng, draws):
     return log - np.logaddexp.reduce(log, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_sufficient_times_against_their_formulas():
     means = np.array([[0.0, 0.0], [3.0, 4.0], [30.0, 40.0]])
     covariances = np.array([np.diag([0.5, 2.0]), np.diag([1.5, 3.0]), np.eye(2)])

@@ -131,6 +131,7 @@ def test_windows_hold_by_definition_four():
         assert float(table.before[i]) < value(exact.before) + 1
 
 
+@pytest.mark.slow
 def test_after_and_before_solve_their_bounds():
     law = LAWS["isotropic"]
     table = sweep(law, ALPHAS, SIGMAS, EPSILON)
@@ -198,6 +199,7 @@ def test_a_component_without_weight():
     np.testing.assert_allclose(table.before[:2], found.before, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_many_laws_in_one_program(rank):
     count = 6

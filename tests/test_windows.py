@@ -88,6 +88,7 @@ def test_trace_is_the_clone_agreement(found, feature):
     )
 
 
+@pytest.mark.slow
 def test_two_equal_classes_have_the_closed_form():
     # Two points at +-a: A_00 = A_11 = phi(r), r = |a| alpha / sigma.
     law = Empirical(np.array([[0.8, 0.6], [-0.8, -0.6]]), [0, 1])

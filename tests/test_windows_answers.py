@@ -58,6 +58,7 @@ def test_a_clock_that_ends_in_the_noises_is_named():
     assert answers(to_the_end[:-1], clock) == ["not reached"] * 3
 
 
+@pytest.mark.slow
 def test_an_unreached_time_says_where_it_was_looked_for():
     tree = windows.measured_tree(
         measure(np.linspace(0.1, 1.0, 8)), windows.Tree.nested([0, 1]), 0.1
@@ -98,6 +99,7 @@ def test_bounds_that_leave_a_node_open_certify_nothing():
     assert found.answer == "not certified"
 
 
+@pytest.mark.slow
 def test_noises_of_data_reach_as_far_as_the_tolerance_asks():
     rng = np.random.default_rng(0)
     points = rng.normal(size=(50, 3))
