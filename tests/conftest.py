@@ -4,6 +4,10 @@ import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 
+# Loading compiled programs warns, at length, of features of this very machine.
+QUIET = "3" if "JAXWIN_TEST_PROGRAMS" in os.environ else "0"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
+
 import jax
 import pytest
 
@@ -12,6 +16,15 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Tests marked f32 run with 64-bit floats off, in a process of their own.
 jax.config.update("jax_enable_x64", os.environ.get("JAXWIN_TEST_X64", "1") == "1")
 
+# Where to keep compiled programs, if anywhere: runs that follow each other share them.
+if "JAXWIN_TEST_PROGRAMS" in os.environ:
+    # A folder for each worker, so that nobody reads what another has half written.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    worker += "-x64" if jax.config.read("jax_enable_x64") else "-x32"
+    folder = os.path.join(os.environ["JAXWIN_TEST_PROGRAMS"], worker)
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 # The longest files, so that no worker is left with one of them at the end.
 FIRST = "test_float32.py", "test_targets.py", "test_report_page.py", "test_drivers.py"

@@ -273,8 +273,9 @@ def called(diagnosed) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC])
-@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize(
+    ("code", "earlier"), [(errno.EACCES, False), (errno.ENOSPC, True)]
+)
 def test_a_failed_write_is_one_line_and_leaves_what_was_there(
     diagnosed, capsys, monkeypatch, code, earlier
 ):
