@@ -4,10 +4,6 @@ import os
 
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
 
-# Loading compiled programs warns, at length, of features of this very machine.
-QUIET = "3" if "JAXWIN_TEST_PROGRAMS" in os.environ else "0"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", QUIET)
-
 import jax
 import pytest
 
