@@ -234,3 +234,18 @@ def test_times_read_off_exact_curves_state_their_error(name, level, count):
     if count == 256:
         assert error < 1e-6
         assert float(time.stderr) < 1e-4
+
+
+@pytest.mark.slow
+def test_a_quick_run_samples_planes_of_many_components():
+    """Quadrature of six components on a plane takes minutes; draws agree with it."""
+    rng = np.random.default_rng(3)
+    means = np.concatenate([rng.normal(size=(5, 2)), [[25.0, 0.0]]])
+    law = GaussianMixture.isotropic(means, 0.5, labels=[0, 0, 0, 0, 0, 1])
+    summary = windows_of(law, quick=True).summary
+    assert summary["method"] == "overlaps by exact soft labels"
+    assert summary["confusion_method"] == "sampled"
+    exact = windows.window(law, [1], [0, 1], 0.1)
+    (one,) = (w for w in summary["windows"] if w["group"] == ["1"])
+    for key, time in (("T_after", exact.after), ("T_before", exact.before)):
+        assert abs(one[key]["value"] - float(time.time)) < 4 * one[key]["stderr"]

@@ -32,6 +32,8 @@ from jaxwin.targets import AbstractLabelledTarget, GaussianMixture, reduce
 BELOW, ABOVE = 1.0, 3.0
 # Exact curves on a line are read off so many times as many noises.
 FINER = 4
+# Components on a plane up to which quadrature keeps within the minute of --quick.
+FEW = 4
 # Distance to which the best time is found where a look takes its time.
 NEAR = 1e-4
 # Noises at which the U-turn law is compared with its target.
@@ -61,9 +63,9 @@ def windows_of_law(
     range_key, overlap_key, flip_key, turn_key, path_key, rate_key = measuring.keys(6)
     mixture = law if isinstance(law, GaussianMixture) else None
     directions = None if mixture is None else windows.reduced_dimension(mixture)
-    exact = directions is not None and directions <= 2
+    exact = mixture is not None and _is_exact(mixture, measuring.quick)
     tree = None
-    if mixture is not None:
+    if mixture is not None and (exact or windows.reduced_dimension(mixture) > 2):
         # Exact, or safe bounds in place of which it is measured below.
         tree = windows.mixture_tree(mixture, asked.epsilon, asked.tree)
     noise = _wider(
@@ -80,8 +82,13 @@ def windows_of_law(
         )
     )
     if tree is None or not exact:
-        nested = asked.tree or [int(c) for c in _weighty(log_prior)]
-        chosen = windows.Tree.nested(nested, count) if tree is None else tree.tree
+        if tree is not None:
+            chosen = tree.tree
+        elif mixture is not None and asked.tree is None:
+            chosen = windows.linkage_tree(mixture, asked.epsilon)
+        else:
+            nested = asked.tree or [int(c) for c in _weighty(log_prior)]
+            chosen = windows.Tree.nested(nested, count)
         tree = windows.measured_tree(
             measure("overlaps in the tree"), chosen, asked.epsilon
         )
@@ -93,6 +100,8 @@ def windows_of_law(
             measure("overlaps"), log_prior, steps, asked.epsilon
         )
     sampled = {} if exact else measuring.options("confusion", flip_key)
+    if directions == 2 and not exact:
+        sampled["method"] = "sampled"
     often = _finer(observed, noise) if directions == 1 else noise
     confusion = windows.confusion(observed, often, **sampled)
     initial, target = turn_between(tree.tree, asked)
@@ -143,6 +152,14 @@ def _observed(source: AbstractLabelledTarget | AbstractObserved) -> AbstractObse
         return source
     reduced = reduce(source) if isinstance(source, GaussianMixture) else None
     return Observed(source if reduced is None else reduced.target, Gaussian())
+
+
+def _is_exact(mixture: GaussianMixture, quick: bool) -> bool:
+    """Whether quadrature is taken: on lines, and on planes if there is time for it."""
+    directions = windows.reduced_dimension(mixture)
+    return directions == 1 or (
+        directions == 2 and not (quick and len(mixture.means) > FEW)
+    )
 
 
 def _weighty(log_prior: Float[Array, " c"]) -> np.ndarray:
