@@ -299,8 +299,8 @@ def test_exact_transitions_keep_the_law(kind):
         means, weights = rng.normal(size=(3, 6)), np.array([0.5, 0.3, 0.2])
         law = GaussianMixture.full(means, covariances, weights)
     else:
-        means, weights = rng.normal(size=(40, 6)), np.full(40, 1 / 40)
-        covariances = np.broadcast_to(0.3**2 * np.eye(6), (40, 6, 6))
+        means, weights = rng.normal(size=(16, 6)), np.full(16, 1 / 16)
+        covariances = np.broadcast_to(0.3**2 * np.eye(6), (16, 6, 6))
         law = Empirical(means, bandwidth=0.3)
     score, times = ExactScore(law, OU), jnp.array([1.2, 0.9, 0.6, 0.45, 0.35, 0.25])
     alpha, sigma = OU.alpha(times[-1]), OU.sigma(times[-1])
