@@ -49,14 +49,6 @@ def windows_of_data(
         )
     if groups is not None:
         column_of(prepared, groups)
-    # What is asked for is looked at before the long pass.
-    given = None
-    if asked.tree is not None:
-        given = windows.Tree.nested(asked.tree, len(names))
-        windows.nested(*turn_between(given, asked), jnp.zeros(len(names)))
-    elif asked.initial is not None:
-        whole = asked.target or range(len(names))
-        windows.nested(asked.initial, list(whole), jnp.zeros(len(names)))
     points = np.asarray(prepared.law.points)
     h = likely_bandwidth(points, measuring.seed) if bandwidth is None else bandwidth
     law = Empirical(points, prepared.law.labels, h)
@@ -70,7 +62,10 @@ def windows_of_data(
         **measuring.options("classes", sweep_key),
     )
     merges = speciation.merge_tree(found)
-    chosen = windows.Tree.of_merges(merges, len(names)) if given is None else given
+    if asked.tree is None:
+        chosen = windows.Tree.of_merges(merges, len(names))
+    else:
+        chosen = windows.Tree.nested(asked.tree, len(names))
     measure = lambda pairs: windows.class_overlaps(found, pairs)
     log_prior = labelled.log_label_prior()
     initial, target = turn_between(chosen, asked)

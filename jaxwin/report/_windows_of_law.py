@@ -124,8 +124,8 @@ def windows_of_law(
         rate = class_rate(observed, noise, **sampled)
     fair = None
     if groups:
-        if mixture is None:
-            raise BadInput("`groups` of a law is understood for mixtures of Gaussians.")
+        # `check_law_groups` has looked.
+        assert mixture is not None
         fair = fairness_of_law(mixture, noise, measuring)
     means = None if mixture is None else speciation.class_means(mixture)[1]
     return assembled(
