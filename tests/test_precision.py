@@ -18,7 +18,7 @@ from test_targets import BY_NAME, CASES, Case
 from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.samplers import HeunFlow, reduce_scheme, sample, sample_block
 from jaxwin.scores import ExactScore
-from jaxwin.targets import Empirical, GaussianMixture, reduce
+from jaxwin.targets import Empirical, GaussianMixture, ProductMixture, factors, reduce
 
 OU = OrnsteinUhlenbeck()
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -114,13 +114,19 @@ SOME = "isotropic", "diagonal", "low rank", "full", "empirical kernel"
 def test_every_public_method_contracts_at_highest_precision(name):
     case = BY_NAME[name]
     target, table = case.build(), calls(case)
-    # Labels are concrete, and contract nothing.
-    assert public_methods(target) - {"with_labels"} == set(table), "list in `calls`"
+    # Labels are concrete, and contract nothing; only a line can be cut (below).
+    apart = {"with_labels", "quadrature_cuts"}
+    assert public_methods(target) - apart == set(table), "list in `calls`"
     total = 0
     for method, args in table.items():
         call = lambda law, *args, method=method: getattr(law, method)(*args)
         total += check(call, target, *args)
     assert total > 0
+
+
+def test_cutting_a_line_contracts_at_highest_precision():
+    law = ProductMixture([factors.quartic(m, 1.0, 1.0) for m in (3.0, -3.0)])
+    check(lambda law, *level: law.quadrature_cuts(*level), law, 0.5, 0.5)
 
 
 @pytest.mark.slow
