@@ -97,6 +97,11 @@ def fraction(value: np.ndarray) -> np.ndarray:
     return (value > 0) & (value < 1)
 
 
+def unit_interval(value: np.ndarray) -> np.ndarray:
+    """From zero to one, both allowed."""
+    return (value >= 0) & (value <= 1)
+
+
 def check_positive(value: float, name: str) -> None:
     """Raise ValueError unless the concrete number `value` is finite and > 0."""
     if not (np.isfinite(value) and value > 0):

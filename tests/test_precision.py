@@ -18,7 +18,15 @@ from test_targets import BY_NAME, CASES, Case
 from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.samplers import HeunFlow, reduce_scheme, sample, sample_block
 from jaxwin.scores import ExactScore
-from jaxwin.targets import Empirical, GaussianMixture, ProductMixture, factors, reduce
+from jaxwin.targets import (
+    Empirical,
+    GaussianMixture,
+    OneHot,
+    ProductMixture,
+    Spins,
+    factors,
+    reduce,
+)
 
 OU = OrnsteinUhlenbeck()
 HIGHEST = jax.lax.Precision.HIGHEST
@@ -92,6 +100,9 @@ def calls(case: Case) -> dict[str, tuple]:
             "draw_own": (key,),
             "log_label_masses_of_others": (index, x, *levels),
         }
+    if isinstance(target, Spins | OneHot):
+        word = jnp.zeros(target.law.num_sites, int)
+        table |= {"point": (word,), "site_logits": (x, *level)}
     return table
 
 

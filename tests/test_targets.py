@@ -33,7 +33,9 @@ from jaxwin.targets import (
     GaussianMixture,
     HiddenManifold,
     IsingChain,
+    OneHot,
     ProductMixture,
+    RandomHierarchy,
     Spins,
     _empirical,
     factors,
@@ -330,16 +332,29 @@ COUPLINGS, SHARES = np.array([0.3, 1.1, -0.5]), np.array([0.4, 0.35, 0.25])
 CHAIN, MAGNET = IsingChain(COUPLINGS, 3, SHARES), CurieWeiss(1.5, 3)
 
 
+# One rule is shared by two classes: words leave doubts about labels.
+RULES = np.array([[[0, 1], [1, 1]], [[1, 0], [0, 1]], [[0, 0], [1, 0]]])
+RULE_WEIGHTS = np.array([[0.3, 0.7], [0.6, 0.4], [0.5, 0.5]])
+GROWN = RandomHierarchy(
+    [RULES], SHARES, rule_weights=RULE_WEIGHTS, num_symbols=2, ambiguous=True
+)
+SPINS = np.array(list(itertools.product([-1.0, 1.0], repeat=3)))
+PAIRS = np.array(list(itertools.product([0, 1], repeat=2)))
+
+
 def spins(model: AbstractDiscreteLaw) -> Callable[[Law], Spins]:
     return lambda law: Spins(model)
 
 
-def words(joint: Callable[[np.ndarray], np.ndarray], **options: Any) -> Law:
-    """Point masses at the 8 words of three spins, once for each label."""
-    corners = np.array(list(itertools.product([-1.0, 1.0], repeat=3)))
+def words(
+    joint: Callable[[np.ndarray], np.ndarray],
+    corners: np.ndarray = SPINS,
+    **options: Any,
+) -> Law:
+    """Point masses at the words of a few sites, once for each label."""
     weights = joint(corners)
-    labels = np.repeat(np.arange(weights.shape[1]), 8)
-    again = law(labels.size, 3, 0.0, labels=labels, **options)
+    labels = np.repeat(np.arange(weights.shape[1]), len(corners))
+    again = law(labels.size, corners.shape[1], 0.0, labels=labels, **options)
     means = np.tile(corners, (weights.shape[1], 1))
     return replace(again, weights=weights.T.reshape(-1) / weights.sum(), means=means)
 
@@ -348,6 +363,13 @@ def chain_joint(corners: np.ndarray) -> np.ndarray:
     bonds = corners[:, 0] * corners[:, 1] + corners[:, 1] * corners[:, 2]
     each = np.exp(bonds[:, None] * COUPLINGS)
     return each / each.sum(axis=0) * SHARES
+
+
+def grown_joint(points: np.ndarray) -> np.ndarray:
+    """P(word, label) of `GROWN`, by its rules one by one."""
+    pairs = points.reshape(-1, 2, 2)[:, :, 1]
+    same = np.all(RULES[None] == pairs[:, None, None], axis=-1)
+    return SHARES * np.sum(RULE_WEIGHTS * same, axis=-1)
 
 
 def magnet_joint(corners: np.ndarray) -> np.ndarray:
@@ -432,6 +454,12 @@ CASES = [
         movable=False,
     ),
     Case("Curie-Weiss", spins(MAGNET), words(magnet_joint), movable=False),
+    Case(
+        "one-hot hierarchy",
+        lambda law: OneHot(GROWN),
+        words(grown_joint, np.eye(2)[PAIRS].reshape(4, 4)),
+        movable=False,
+    ),
     Case("Laplace", products, of_kind("Laplace")),
     Case("logistic", products, of_kind("logistic", labels=[1, 0, 1])),
     Case("well", products, of_kind("well")),
@@ -1004,6 +1032,8 @@ def parameters(target) -> list[jax.Array]:
         return [target.blocks.points, target.blocks.log_weights]
     if isinstance(target, Spins):
         return jax.tree.leaves(target.law)
+    if isinstance(target, OneHot):
+        return [target.law.log_weights, *target.law.log_rule_weights]
     if isinstance(target, ProductMixture):
         # Ends of intervals and knots move on their own: what holds for all kinds.
         return [target.log_weights]

@@ -6,19 +6,30 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int
 
+from jaxwin._numerics import channel_variance
 from jaxwin._typing import Key, Point, ScalarLike, TimesLike
-from jaxwin.channels._base import AbstractChannel
+from jaxwin.channels._base import AbstractChannel, Law
 from jaxwin.processes import AbstractProcess, OrnsteinUhlenbeck
-from jaxwin.targets import AbstractLabelledTarget
+from jaxwin.targets import (
+    AbstractDiscreteLaw,
+    AbstractDiscreteTarget,
+    AbstractLabelledTarget,
+    OneHot,
+)
 
 
-class Gaussian(AbstractChannel):
+class Gaussian(AbstractChannel[AbstractLabelledTarget]):
     """x = alpha(t) x0 + sigma(t) z; `noise` is the time t of `process`, OU by default.
 
-    All observations of one `corrupt` or `soft_labels` key share x0 and z.
+    Words of a discrete law are seen as one-hot points. All observations of one
+    `corrupt` or `soft_labels` key share x0 and z.
     """
 
     process: AbstractProcess = eqx.field(default_factory=OrnsteinUhlenbeck)
+
+    def bound(self, law: Law) -> tuple[AbstractLabelledTarget, "Gaussian"]:
+        """The law, a discrete one as one-hot points."""
+        return (OneHot(law) if isinstance(law, AbstractDiscreteLaw) else law), self
 
     def corrupt(self, key: Key, x0: Point, noise: ScalarLike) -> Point:
         """One noised point."""
@@ -42,6 +53,46 @@ class Gaussian(AbstractChannel):
         """Log-probabilities log p(label | x) under the law."""
         alpha, sigma = self.process.levels(noise, observation.dtype)
         return law.label_log_posterior(observation, alpha, sigma)
+
+    def clean_log_posterior(
+        self, law: AbstractLabelledTarget, x0: Point
+    ) -> Float[Array, " c"]:
+        """The limit of no noise."""
+        return law.label_log_posterior(x0, 1.0, 0.0)
+
+    def site_logits(
+        self, law: AbstractLabelledTarget, observation: Point, noise: ScalarLike
+    ) -> Float[Array, "n q"]:
+        """Log-likelihoods alpha x_i . e_a / sigma^2, the largest of a site zero.
+
+        Raises:
+            ValueError: The law has no sites and symbols.
+        """
+        if not isinstance(law, AbstractDiscreteTarget):
+            raise ValueError(
+                f"`law` is a {type(law).__name__}, which has no sites: take OneHot or "
+                f"Spins of a discrete law."
+            )
+        alpha, sigma = self.process.levels(noise, observation.dtype)
+        return law.site_logits(observation, alpha, sigma)
+
+    def draw_noise(self, law: AbstractDiscreteLaw, key: Key) -> Float[Array, "q n"]:
+        """Standard Gaussians, one for each symbol of each site."""
+        shape = law.num_symbols, law.num_sites
+        return jr.normal(key, shape, law.log_label_prior().dtype)
+
+    def word_logits(
+        self,
+        law: AbstractDiscreteLaw,
+        word: Int[Array, " n"],
+        drawn: Float[Array, "q n"],
+        noise: ScalarLike,
+    ) -> Float[Array, "q n"]:
+        """The SNR at the true symbols, and Gaussians of its square root everywhere."""
+        alpha, sigma = self.process.levels(noise, drawn.dtype)
+        own = word[None] == jnp.arange(law.num_symbols, dtype=word.dtype)[:, None]
+        seen = jnp.where(own, alpha, 0) + sigma * drawn
+        return alpha / channel_variance(sigma) * seen
 
     def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
         """Minus the log-SNR: a change of the data's scale is a shift of it."""

@@ -1,14 +1,14 @@
 """A law seen through a channel: all that windows, clones and U-turns ask for."""
 
 import abc
+from typing import Generic
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxwin._typing import Key, Point, ScalarLike, TimesLike
-from jaxwin.channels._base import AbstractChannel
-from jaxwin.targets import AbstractLabelledTarget
+from jaxwin._typing import Key, ScalarLike, TimesLike
+from jaxwin.channels._base import AbstractChannel, Datum, L, Law
 
 
 class AbstractObserved(eqx.Module):
@@ -25,7 +25,7 @@ class AbstractObserved(eqx.Module):
         """Whether exact label posteriors exist."""
 
     @abc.abstractmethod
-    def start(self, key: Key) -> tuple[Point, Int[Array, ""]]:
+    def start(self, key: Key) -> tuple[Datum, Int[Array, ""]]:
         """A clean point and its label."""
 
     @abc.abstractmethod
@@ -33,20 +33,20 @@ class AbstractObserved(eqx.Module):
         """Log-probabilities of the labels of clean points."""
 
     @abc.abstractmethod
-    def observe(self, key: Key, x0: Point, noise: ScalarLike) -> Point:
+    def observe(self, key: Key, x0: Datum, noise: ScalarLike) -> Datum:
         """An observation of `x0` at a noise level."""
 
     @abc.abstractmethod
-    def resample(self, key: Key, observation: Point, noise: ScalarLike) -> Point:
+    def resample(self, key: Key, observation: Datum, noise: ScalarLike) -> Datum:
         """A clean point x0' continued from the observation."""
 
     @abc.abstractmethod
-    def label_probabilities(self, x0: Point) -> Float[Array, " c"]:
+    def label_probabilities(self, x0: Datum) -> Float[Array, " c"]:
         """Probabilities of the labels of a clean point."""
 
     @abc.abstractmethod
     def label_log_posterior(
-        self, observation: Point, noise: ScalarLike
+        self, observation: Datum, noise: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities log p(label | observation)."""
 
@@ -65,18 +65,28 @@ class AbstractObserved(eqx.Module):
         """A draw's label and its log posterior at every noise, in one pass."""
 
 
-class Observed(AbstractObserved):
-    """An exact law seen through a channel: `Observed(law, Gaussian())`."""
+class Observed(AbstractObserved, Generic[L]):
+    """An exact law seen through a channel: `Observed(law, Gaussian())`.
 
-    law: AbstractLabelledTarget
-    channel: AbstractChannel
+    A target through `Gaussian`; a discrete law through `Masking`, `UniformCorruption`,
+    or `Gaussian`, which sees its one-hot points (`law` is then a `OneHot`).
+
+    Raises:
+        ValueError: A channel of words is given a law that has none.
+    """
+
+    law: L
+    channel: AbstractChannel[L]
+
+    def __init__(self, law: Law, channel: AbstractChannel[L]):
+        self.law, self.channel = channel.bound(law)
 
     @property
     def has_exact_labels(self) -> bool:
-        """Always: the law's posterior is known."""
-        return True
+        """Whether the channel is Bayesian: then the law's posterior is known."""
+        return self.channel.is_bayesian
 
-    def start(self, key: Key) -> tuple[Point, Int[Array, ""]]:
+    def start(self, key: Key) -> tuple[Datum, Int[Array, ""]]:
         """A clean point of the law and its label."""
         return self.law.sample_labelled(key)
 
@@ -84,20 +94,20 @@ class Observed(AbstractObserved):
         """Log-probabilities of the labels."""
         return self.law.log_label_prior()
 
-    def observe(self, key: Key, x0: Point, noise: ScalarLike) -> Point:
+    def observe(self, key: Key, x0: Datum, noise: ScalarLike) -> Datum:
         """The channel's observation of `x0`."""
         return self.channel.corrupt(key, x0, noise)
 
-    def resample(self, key: Key, observation: Point, noise: ScalarLike) -> Point:
+    def resample(self, key: Key, observation: Datum, noise: ScalarLike) -> Datum:
         """An exact draw from p(x0 | observation)."""
         return self.channel.resample(self.law, key, observation, noise)
 
-    def label_probabilities(self, x0: Point) -> Float[Array, " c"]:
+    def label_probabilities(self, x0: Datum) -> Float[Array, " c"]:
         """Probabilities of the labels of a clean point, the limit of no noise."""
-        return jnp.exp(self.law.label_log_posterior(x0, 1.0, 0.0))
+        return jnp.exp(self.channel.clean_log_posterior(self.law, x0))
 
     def label_log_posterior(
-        self, observation: Point, noise: ScalarLike
+        self, observation: Datum, noise: ScalarLike
     ) -> Float[Array, " c"]:
         """Log-probabilities log p(label | observation)."""
         return self.channel.label_log_posterior(self.law, observation, noise)

@@ -13,6 +13,9 @@ from jaxwin.targets._base import (
 )
 from jaxwin.targets._curie_weiss import CurieWeiss as CurieWeiss
 from jaxwin.targets._discrete import AbstractDiscreteLaw as AbstractDiscreteLaw
+from jaxwin.targets._discrete_target import (
+    AbstractDiscreteTarget as AbstractDiscreteTarget,
+)
 from jaxwin.targets._empirical import Empirical as Empirical
 from jaxwin.targets._gaussian_mixture import GaussianMixture as GaussianMixture
 from jaxwin.targets._hidden_manifold import HiddenManifold as HiddenManifold
@@ -21,7 +24,11 @@ from jaxwin.targets._ising_chain import (
     ising_covariance_distance as ising_covariance_distance,
     ising_covariance_distance_limit as ising_covariance_distance_limit,
 )
+from jaxwin.targets._markov_chain import MarkovChain as MarkovChain
+from jaxwin.targets._one_hot import OneHot as OneHot
 from jaxwin.targets._point_groups import PointGroups as PointGroups
 from jaxwin.targets._product_mixture import ProductMixture as ProductMixture
 from jaxwin.targets._reduction import Reduction as Reduction, reduce as reduce
 from jaxwin.targets._spins import Spins as Spins
+from jaxwin.targets._token_mixture import TokenMixture as TokenMixture
+from jaxwin.targets.random_hierarchy import RandomHierarchy as RandomHierarchy

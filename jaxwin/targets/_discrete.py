@@ -123,3 +123,33 @@ class AbstractDiscreteLaw(eqx.Module):
         possible = jnp.any(site_logits != -jnp.inf, axis=1)
         logits = jnp.where(possible[:, None], site_logits, 0)
         return logits, jnp.all(possible)
+
+
+def moments_of_values(law: AbstractDiscreteLaw, values: Float[Array, " q"]) -> Moments:
+    """Mean and covariance of values[a_1] ... values[a_n] of any law, O(n) passes.
+
+    Marginals respond to evidence by the covariance, d P(a_i = b) / d logit(j, c) =
+    Cov[1(a_i = b), 1(a_j = c)]: one derivative a site, at no evidence.
+    """
+    if values.shape != (law.num_symbols,):
+        raise ValueError(
+            f"`values` has shape {values.shape}; it must be ({law.num_symbols},), one "
+            f"number a symbol."
+        )
+    n = law.num_sites
+    nothing = jnp.zeros((n, law.num_symbols), values.dtype)
+
+    def mean(fields: Float[Array, " n"]) -> Float[Array, " n"]:
+        logits = nothing + fields[:, None] * values[None]
+        return jnp.matmul(law.marginals(logits), values, precision="highest")
+
+    covariance = jax.jacfwd(mean)(nothing[:, 0])
+    return Moments(
+        mean(nothing[:, 0]), psd_root(covariance), jnp.zeros((), values.dtype)
+    )
+
+
+def psd_root(covariance: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    """A factor with factor factor^T = covariance, negative rounding set to zero."""
+    values, vectors = jnp.linalg.eigh((covariance + covariance.T) / 2)
+    return vectors * jnp.sqrt(jnp.maximum(values, 0))[None]

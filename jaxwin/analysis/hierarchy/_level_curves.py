@@ -1,0 +1,202 @@
+"""How much of each level comes back from a U-turn, and what changes together."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import ArrayLike, Float
+
+from jaxwin._checks import check, check_curve, unit_interval
+from jaxwin._typing import Key
+from jaxwin.analysis._crossing import Crossing, read_off
+from jaxwin.analysis.hierarchy._correlations import Correlations, correlations
+from jaxwin.analysis.hierarchy._turns import TURNS, Turns
+from jaxwin.channels import AbstractChannel, AbstractWordChannel
+from jaxwin.execution import Estimate, run
+from jaxwin.io import field
+from jaxwin.targets import RandomHierarchy
+
+METHOD = (
+    "exact marginals of belief propagation (Rao-Blackwell) for what is kept; exact "
+    "posterior trees, two a start, for correlations"
+)
+LEVELS, HEIGHTS = ("noise", "level"), ("noise", "height")
+
+
+class LevelCurves(eqx.Module):
+    """U-turns of a hierarchy, per noise and level (0 the class, the last the leaves).
+
+    same: P(symbol of a node unchanged), the average of exact marginals; drawn: the same
+    from one drawn tree. purity: E sum_a P(a)^2, equal to `same` on any Bayesian channel
+    (Nishimori). chance: P(unchanged) of independent data. half: where `same` falls to
+    the middle of one and chance. chi, chi_within, chi_static and the covariances of
+    leaves by height of their common ancestor: see `Correlations`; null where no leaf
+    changes. Errors are of these rules; `over_rules` averages over rules.
+    """
+
+    noise: Float[np.ndarray, " t"] = field(("noise",), "noise of the channel")
+    same: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    same_stderr: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    drawn: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    drawn_stderr: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    purity: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    purity_stderr: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    # Of the difference same - purity, whose two sides share their draws.
+    nishimori_stderr: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
+    chance: Float[np.ndarray, " l"] = field(("level",), "probability")
+    half: Crossing = field(("level",), "")
+    chi: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
+    chi_stderr: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
+    chi_within: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
+    chi_within_stderr: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
+    chi_static: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
+    chi_static_stderr: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
+    covariance: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
+    covariance_stderr: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
+    dynamic: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
+    dynamic_stderr: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
+    starts: int = eqx.field(static=True)
+    turns: int = eqx.field(static=True)
+    method: str = eqx.field(static=True)
+
+
+def level_curves(
+    law: RandomHierarchy,
+    channel: AbstractChannel,
+    noises: ArrayLike,
+    *,
+    num_turns: int = 10_000,
+    key: Key | None = None,
+    block_size: int = 32,
+    **options: Any,
+) -> LevelCurves:
+    """Forward-backward experiments at every noise, as one compiled program.
+
+    A start is turned twice, independently; all noises share starts and random numbers,
+    so errors along a curve are correlated. Per turn and noise: O(v m s^L) work up, the
+    same down.
+
+    Args:
+        law: The hierarchy.
+        channel: `Gaussian()` (on one-hots), `Masking()`, `UniformCorruption()`, or
+            `EpsilonBelief()`, whose curves are those of beliefs, not of posteriors.
+        noises: Of the channel, at least 4, increasing.
+        num_turns: U-turns a noise, two a start.
+        key: Random key; `jax.random.key(0)` if left out.
+        block_size: Starts at once; at least 128 blocks make good intervals.
+        options: Handed on to `execution.run`; `until_stderr` looks at `same`.
+
+    Raises:
+        ValueError: Noises that do not increase, fewer than 4, or outside of the
+            channel; fewer than 4 turns.
+
+    References:
+        arXiv:2402.16991 (levels), 2410.13770 (chi).
+    """
+    noises = np.asarray(noises, float)
+    check_curve(noises, "noises")
+    if isinstance(channel, AbstractWordChannel):
+        check(noises, unit_interval, "noises", "in [0, 1]")
+    if num_turns < 2 * TURNS:
+        raise ValueError(f"`num_turns` is {num_turns}; errors need at least 4.")
+    dtype = law.log_label_prior().dtype
+    replica = Turns(law, channel, jnp.asarray(noises, dtype))
+    key = jr.key(0) if key is None else key
+    fixed = {"watch": lambda counts: counts.same}
+    starts = num_turns // TURNS
+    estimate = run(replica, starts, key, block_size=block_size, **fixed | options)
+    mean, error = estimate.mean, estimate.stderr
+    chance = independent_chance(law)
+    found, spread = _with_errors(estimate, law.branching)
+    return LevelCurves(
+        noise=noises,
+        same=mean.same,
+        same_stderr=error.same,
+        drawn=mean.drawn,
+        drawn_stderr=error.drawn,
+        purity=mean.purity,
+        purity_stderr=error.purity,
+        nishimori_stderr=_block_error(
+            estimate, estimate.block_means.same - estimate.block_means.purity
+        ),
+        chance=chance,
+        half=_halves(estimate, channel, noises, chance),
+        chi=found.chi,
+        chi_stderr=spread.chi,
+        chi_within=found.chi_within,
+        chi_within_stderr=spread.chi_within,
+        chi_static=found.chi_static,
+        chi_static_stderr=spread.chi_static,
+        covariance=found.total,
+        covariance_stderr=spread.total,
+        dynamic=found.dynamic,
+        dynamic_stderr=spread.dynamic,
+        starts=estimate.count,
+        turns=TURNS * estimate.count,
+        method=METHOD,
+    )
+
+
+def independent_chance(law: RandomHierarchy) -> Float[np.ndarray, " l"]:
+    """P(same symbol) of a node in two independent trees, averaged over each level."""
+    nothing = jnp.zeros((law.num_sites, law.num_symbols), law.log_weights.dtype)
+    beliefs = eqx.filter_jit(lambda law, logits: law.beliefs(logits))(law, nothing)
+    squares = [jnp.mean(jnp.sum(one**2, axis=1)) for one in beliefs.marginals]
+    return np.array(squares, float)
+
+
+def _halves(
+    estimate: Estimate,
+    channel: AbstractChannel,
+    noises: Float[np.ndarray, " t"],
+    chance: Float[np.ndarray, " l"],
+) -> Crossing:
+    """Where each level is half way from one to chance, by a bootstrap of blocks."""
+    coordinate = np.asarray(channel.coordinate(jnp.asarray(noises)))
+    each = [
+        read_off(
+            coordinate,
+            estimate.mean.same[:, level],
+            estimate.block_means.same[..., level],
+            estimate.block_counts,
+            (1 + chance[level]) / 2,
+            channel.noise_at,
+        )
+        for level in range(chance.size)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+
+
+def _with_errors(
+    estimate: Estimate, branching: int
+) -> tuple[Correlations, Correlations]:
+    """Covariances, and their standard errors by leaving out one block at a time."""
+    names = "changed", "squares", "crossed"
+    counts, total = estimate.block_counts.astype(float), float(estimate.count)
+
+    def left_out(name: str) -> np.ndarray:
+        mean, blocks = getattr(estimate.mean, name), getattr(estimate.block_means, name)
+        share = counts.reshape(-1, *[1] * mean.ndim)
+        return (total * mean - share * blocks) / (total - share)
+
+    found = correlations(
+        *(getattr(estimate.mean, name) for name in names), estimate.count, branching
+    )
+    others = correlations(*map(left_out, names), total - counts, branching)
+    size = counts.size
+    error = lambda part: np.sqrt((size - 1) * part.var(axis=0))
+    return found, Correlations(*map(error, others))
+
+
+def _block_error(
+    estimate: Estimate, blocks: Float[np.ndarray, "b t l"]
+) -> Float[np.ndarray, "t l"]:
+    """Standard error of a mean from its block means."""
+    share = estimate.block_counts / estimate.count
+    share = share.reshape(-1, *[1] * (blocks.ndim - 1))
+    mean = np.sum(share * blocks, axis=0)
+    spread = np.sum((share * (blocks - mean)) ** 2, axis=0)
+    return np.sqrt(spread * len(blocks) / (len(blocks) - 1))
