@@ -1033,7 +1033,8 @@ def parameters(target) -> list[jax.Array]:
     if isinstance(target, Spins):
         return jax.tree.leaves(target.law)
     if isinstance(target, OneHot):
-        return [target.law.log_weights, *target.law.log_rule_weights]
+        law: Any = target.law
+        return [law.log_weights, *law.log_rule_weights]
     if isinstance(target, ProductMixture):
         # Ends of intervals and knots move on their own: what holds for all kinds.
         return [target.log_weights]

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
 
+from jaxwin._numerics import as_float
 from jaxwin._typing import Key, ScalarLike
 from jaxwin.channels._words import AbstractWordChannel, Word, check_noise, is_symbol
 from jaxwin.targets import AbstractDiscreteLaw
@@ -36,7 +37,7 @@ class Masking(AbstractWordChannel):
     def seen(self, word: Word, drawn: Float[Array, " n"], noise: ScalarLike) -> Word:
         """The word with erased sites."""
         check_noise(noise)
-        return jnp.where(drawn < noise, MASK, word)
+        return jnp.where(drawn < as_float(noise).astype(drawn.dtype), MASK, word)
 
     def symbol_logits(
         self, law: AbstractDiscreteLaw, observation: Word, noise: ScalarLike

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, Int
 
+from jaxwin._numerics import as_float
 from jaxwin._typing import Key, ScalarLike
 from jaxwin.channels._base import Law
 from jaxwin.channels._words import (
@@ -75,7 +76,8 @@ class UniformCorruption(AbstractWordChannel):
         """The word with random symbols at some sites."""
         check_noise(noise)
         start, other = drawn
-        return jnp.where(start < noise, other.astype(word.dtype), word)
+        lost = start < as_float(noise).astype(start.dtype)
+        return jnp.where(lost, other.astype(word.dtype), word)
 
     def symbol_logits(
         self, law: AbstractDiscreteLaw, observation: Word, noise: ScalarLike

@@ -12,6 +12,14 @@ from jaxwin.analysis.hierarchy._correlations import (
     Correlations as Correlations,
     correlations as correlations,
 )
+from jaxwin.analysis.hierarchy._density_evolution import (
+    DeepThreshold as DeepThreshold,
+    deep_threshold as deep_threshold,
+)
+from jaxwin.analysis.hierarchy._disorder import (
+    DisorderAverage as DisorderAverage,
+    over_rules as over_rules,
+)
 from jaxwin.analysis.hierarchy._finite_size import (
     ClassWidths as ClassWidths,
     CriticalGrowth as CriticalGrowth,
@@ -26,6 +34,16 @@ from jaxwin.analysis.hierarchy._gaussian_field import (
     half_reconstruction as half_reconstruction,
     octaves as octaves,
     ring_spectrum as ring_spectrum,
+)
+from jaxwin.analysis.hierarchy._information import (
+    HierarchyInformation as HierarchyInformation,
+    hierarchy_information as hierarchy_information,
+)
+from jaxwin.analysis.hierarchy._leaf_beliefs import (
+    CorruptedLeaves as CorruptedLeaves,
+    EpsBeliefLeaves as EpsBeliefLeaves,
+    GaussianLeaves as GaussianLeaves,
+    MaskedLeaves as MaskedLeaves,
 )
 from jaxwin.analysis.hierarchy._level_curves import (
     LevelCurves as LevelCurves,
@@ -58,8 +76,17 @@ from jaxwin.analysis.hierarchy._posterior_chain import (
     mean_field_curves as mean_field_curves,
     posterior_chain as posterior_chain,
 )
+from jaxwin.analysis.hierarchy._recomposition import (
+    Recomposition as Recomposition,
+    independent_recomposition as independent_recomposition,
+    recomposition as recomposition,
+)
 from jaxwin.analysis.hierarchy._sibling_chain import PosteriorChain as PosteriorChain
 from jaxwin.analysis.hierarchy._transition import (
     Transition as Transition,
     transition as transition,
+)
+from jaxwin.analysis.hierarchy._upward_beliefs import (
+    UpwardBeliefs as UpwardBeliefs,
+    upward_beliefs as upward_beliefs,
 )

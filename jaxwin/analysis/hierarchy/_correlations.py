@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Real
 
 
 class Correlations(NamedTuple):
@@ -29,7 +29,7 @@ def correlations(
     changed: Float[np.ndarray, "*b t n"],
     squares: Float[np.ndarray, "*b t l"],
     crossed: Float[np.ndarray, "*b t l"],
-    starts: Int[np.ndarray, "*b"] | int,
+    starts: Real[np.ndarray, "*b"] | float,
     branching: int,
 ) -> Correlations:
     """Covariances by height from the means of `Counts`, unbiased.

@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
-from jaxwin._checks import check, check_curve, unit_interval
-from jaxwin._typing import Key
+from jaxwin._checks import check_curve
+from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.analysis.hierarchy._correlations import Correlations, correlations
-from jaxwin.analysis.hierarchy._turns import TURNS, Turns
-from jaxwin.channels import AbstractChannel, AbstractWordChannel
+from jaxwin.analysis.hierarchy._jackknife import jackknife
+from jaxwin.analysis.hierarchy._turns import TURNS, Turns, check_channel
+from jaxwin.channels import AbstractChannel
 from jaxwin.execution import Estimate, run
 from jaxwin.io import field
 from jaxwin.targets import RandomHierarchy
@@ -37,6 +38,9 @@ class LevelCurves(eqx.Module):
     changes. Errors are of these rules; `over_rules` averages over rules.
     """
 
+    starts: int = eqx.field(static=True)
+    turns: int = eqx.field(static=True)
+    method: str = eqx.field(static=True)
     noise: Float[np.ndarray, " t"] = field(("noise",), "noise of the channel")
     same: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
     same_stderr: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
@@ -58,15 +62,12 @@ class LevelCurves(eqx.Module):
     covariance_stderr: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
     dynamic: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
     dynamic_stderr: Float[np.ndarray, "t h"] = field(HEIGHTS, "spins squared")
-    starts: int = eqx.field(static=True)
-    turns: int = eqx.field(static=True)
-    method: str = eqx.field(static=True)
 
 
 def level_curves(
     law: RandomHierarchy,
     channel: AbstractChannel,
-    noises: ArrayLike,
+    noises: AnyArray,
     *,
     num_turns: int = 10_000,
     key: Key | None = None,
@@ -98,19 +99,23 @@ def level_curves(
     """
     noises = np.asarray(noises, float)
     check_curve(noises, "noises")
-    if isinstance(channel, AbstractWordChannel):
-        check(noises, unit_interval, "noises", "in [0, 1]")
+    check_channel(channel, noises, posterior=False)
     if num_turns < 2 * TURNS:
         raise ValueError(f"`num_turns` is {num_turns}; errors need at least 4.")
     dtype = law.log_label_prior().dtype
     replica = Turns(law, channel, jnp.asarray(noises, dtype))
     key = jr.key(0) if key is None else key
-    fixed = {"watch": lambda counts: counts.same}
+    fixed: dict[str, Any] = {"watch": lambda counts: counts.same}
     starts = num_turns // TURNS
     estimate = run(replica, starts, key, block_size=block_size, **fixed | options)
     mean, error = estimate.mean, estimate.stderr
     chance = independent_chance(law)
-    found, spread = _with_errors(estimate, law.branching)
+
+    def read(means: Any, count: Any) -> tuple[Correlations, np.ndarray]:
+        sums = means.changed, means.squares, means.crossed
+        return correlations(*sums, count, law.branching), means.same - means.purity
+
+    (found, _), (spread, gap_error) = jackknife(estimate, read)
     return LevelCurves(
         noise=noises,
         same=mean.same,
@@ -119,9 +124,7 @@ def level_curves(
         drawn_stderr=error.drawn,
         purity=mean.purity,
         purity_stderr=error.purity,
-        nishimori_stderr=_block_error(
-            estimate, estimate.block_means.same - estimate.block_means.purity
-        ),
+        nishimori_stderr=gap_error,
         chance=chance,
         half=_halves(estimate, channel, noises, chance),
         chi=found.chi,
@@ -168,35 +171,3 @@ def _halves(
         for level in range(chance.size)
     ]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-
-
-def _with_errors(
-    estimate: Estimate, branching: int
-) -> tuple[Correlations, Correlations]:
-    """Covariances, and their standard errors by leaving out one block at a time."""
-    names = "changed", "squares", "crossed"
-    counts, total = estimate.block_counts.astype(float), float(estimate.count)
-
-    def left_out(name: str) -> np.ndarray:
-        mean, blocks = getattr(estimate.mean, name), getattr(estimate.block_means, name)
-        share = counts.reshape(-1, *[1] * mean.ndim)
-        return (total * mean - share * blocks) / (total - share)
-
-    found = correlations(
-        *(getattr(estimate.mean, name) for name in names), estimate.count, branching
-    )
-    others = correlations(*map(left_out, names), total - counts, branching)
-    size = counts.size
-    error = lambda part: np.sqrt((size - 1) * part.var(axis=0))
-    return found, Correlations(*map(error, others))
-
-
-def _block_error(
-    estimate: Estimate, blocks: Float[np.ndarray, "b t l"]
-) -> Float[np.ndarray, "t l"]:
-    """Standard error of a mean from its block means."""
-    share = estimate.block_counts / estimate.count
-    share = share.reshape(-1, *[1] * (blocks.ndim - 1))
-    mean = np.sum(share * blocks, axis=0)
-    spread = np.sum((share * (blocks - mean)) ** 2, axis=0)
-    return np.sqrt(spread * len(blocks) / (len(blocks) - 1))

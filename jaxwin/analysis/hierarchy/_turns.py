@@ -15,8 +15,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxwin._checks import check, unit_interval
 from jaxwin._typing import Key
-from jaxwin.channels import AbstractChannel
+from jaxwin.channels import AbstractChannel, AbstractWordChannel
 from jaxwin.targets import RandomHierarchy
 
 # Observations whose beliefs fit the cache together: more are slower, on a CPU.
@@ -59,7 +60,7 @@ class Turns(eqx.Module):
         counts = jax.lax.map(self._some, keys.reshape(-1, together))
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), counts)
 
-    def _some(self, keys: Key) -> Counts:
+    def _some(self, keys: Array) -> Counts:
         """Counts of a few starts, (starts, t, ...)."""
         law, starts, dtype = self.law, len(keys), self.law.log_weights.dtype
         keys = jax.vmap(lambda key: jr.split(key, 3))(keys)
@@ -86,6 +87,23 @@ class Turns(eqx.Module):
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), counts)
 
 
+def check_channel(
+    channel: AbstractChannel, noises: Float[np.ndarray, " t"], *, posterior: bool
+) -> None:
+    """Raise ValueError where noises lie outside of the channel, or it has no posterior.
+
+    A channel has none if it is not Bayesian, which only matters where two nodes are
+    asked for at once, or what is seen is a random variable.
+    """
+    if isinstance(channel, AbstractWordChannel):
+        check(noises, unit_interval, "noises", "in [0, 1]")
+    if posterior and not channel.is_bayesian:
+        raise ValueError(
+            f"{type(channel).__name__} has no posterior: take `Gaussian()`, "
+            f"`Masking()` or `UniformCorruption()`."
+        )
+
+
 def counted(
     law: RandomHierarchy,
     truth: tuple[Int[Array, "_ b"], ...],
@@ -106,7 +124,7 @@ def counted(
     sizes = np.array([len(level) for level in truth])
     of_start = lambda values: values.reshape(len(values), starts, -1).mean(-1)
     total = lambda values: level_sums(sizes, values)
-    mean = lambda values: (of_start(total(values)) / sizes[:, None]).T
+    mean = lambda values: of_start(level_means(sizes, values)).T
     return Counts(
         mean(jnp.concatenate(same)),
         mean(jnp.concatenate(purity)),
@@ -148,3 +166,10 @@ def level_sums(
     level = np.repeat(np.arange(sizes.size), sizes)
     member = jnp.asarray(level[None] == np.arange(sizes.size)[:, None], values.dtype)
     return jnp.matmul(member, values, precision="highest")
+
+
+def level_means(
+    sizes: Int[np.ndarray, " l"], values: Float[Array, "i b"]
+) -> Float[Array, "l b"]:
+    """Means over the nodes of each level."""
+    return level_sums(sizes, values) / jnp.asarray(sizes, values.dtype)[:, None]

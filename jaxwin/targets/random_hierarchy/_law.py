@@ -298,9 +298,21 @@ class RandomHierarchy(AbstractDiscreteLaw):
         total = up.log_size + _passes.log_sum(up.messages[0], axis=0)[0]
         return jnp.where(_contradicted(up), -jnp.inf, total)
 
-    def marginals_of(self, up: _passes.Upward) -> tuple[Float[Array, "_ _ b"], ...]:
-        """Marginals of all nodes, root first."""
-        return _passes.downward(self._levels, self.log_weights, up)
+    def root_of(self, up: _passes.Upward) -> Float[Array, "k 1 b"]:
+        """Probabilities of the root's symbols."""
+        return _passes.root_marginal(self.log_weights, up)
+
+    def marginals_of(
+        self, up: _passes.Upward, root: Float[Array, "k 1 b"] | None = None
+    ) -> tuple[Float[Array, "_ _ b"], ...]:
+        """Marginals of all nodes, root first.
+
+        With weights of the root's symbols in place of their posterior, sums of joint
+        probabilities: `root_of(up)` without one symbol gives P(a node's symbol is a,
+        the root's is another).
+        """
+        root = self.root_of(up) if root is None else root
+        return _passes.downward(self._levels, up, root)
 
     def draw_given(
         self, up: _passes.Upward, uniforms: Float[Array, "i b"]

@@ -101,13 +101,13 @@ def root_marginal(log_prior: Float[Array, " k"], up: Upward) -> Float[Array, "k 
 
 
 def downward(
-    levels: Levels, log_prior: Float[Array, " k"], up: Upward
+    levels: Levels, up: Upward, root: Float[Array, "k 1 b"]
 ) -> tuple[Float[Array, "_ _ b"], ...]:
-    """Marginals of all nodes, root first.
+    """Marginals of all nodes, root first, from those of the root (of any mass).
 
     P(child i = c) = sum_{y,r} P(y) P(r | y) 1[R[y, r, i] = c].
     """
-    marginals = [root_marginal(log_prior, up)]
+    marginals = [root]
     for (rules, log_weights), message in zip(levels, up.messages[1:], strict=True):
         joint = rule_joint(rules, log_weights, message, marginals[-1])
         marginals.append(_to_children(rules, joint, len(message)))
