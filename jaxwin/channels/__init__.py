@@ -3,7 +3,7 @@
 from jaxwin.channels._base import AbstractChannel as AbstractChannel
 from jaxwin.channels._epsilon_belief import EpsilonBelief as EpsilonBelief
 from jaxwin.channels._gaussian import Gaussian as Gaussian
-from jaxwin.channels._masking import Masking as Masking
+from jaxwin.channels._masking import MASK as MASK, Masking as Masking
 from jaxwin.channels._observed import (
     AbstractObserved as AbstractObserved,
     Observed as Observed,

@@ -10,6 +10,7 @@ import tyro
 
 from jaxwin._checks import BadInput
 from jaxwin.cli._collapse import Collapse
+from jaxwin.cli._hierarchy import Hierarchy
 from jaxwin.cli._info import Info
 from jaxwin.cli._report import Report
 from jaxwin.cli._reproduce import Reproduce
@@ -17,12 +18,13 @@ from jaxwin.cli._runs import Runs
 from jaxwin.cli._speciation import Speciation
 from jaxwin.cli._windows import Windows
 
-Command = Report | Speciation | Collapse | Windows | Reproduce | Runs | Info
+Command = Report | Speciation | Collapse | Windows | Hierarchy | Reproduce | Runs | Info
 COMMANDS = {
     "report": Report,
     "speciation": Speciation,
     "collapse": Collapse,
     "windows": Windows,
+    "hierarchy": Hierarchy,
     "reproduce": Reproduce,
     "runs": Runs,
     "info": Info,

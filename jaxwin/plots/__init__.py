@@ -5,6 +5,11 @@ from jaxwin.plots._beside import Series as Series, beside as beside
 from jaxwin.plots._collapse import collapse as collapse
 from jaxwin.plots._confusion import confusion as confusion
 from jaxwin.plots._information import information as information
+from jaxwin.plots._levels import (
+    changing_together as changing_together,
+    level_name as level_name,
+    levels as levels,
+)
 from jaxwin.plots._merge_tree import merge_tree as merge_tree
 from jaxwin.plots._movement import movement as movement
 from jaxwin.plots._noised_images import (

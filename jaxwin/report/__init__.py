@@ -10,6 +10,11 @@ from jaxwin.report._diagnose import (
     pair_crossings as pair_crossings,
 )
 from jaxwin.report._feature_times import FeatureTimes as FeatureTimes
+from jaxwin.report._hierarchy import (
+    hierarchy_of as hierarchy_of,
+    hierarchy_starts as hierarchy_starts,
+)
+from jaxwin.report._hierarchy_result import HierarchyCurves as HierarchyCurves
 from jaxwin.report._measuring import Measuring as Measuring
 from jaxwin.report._mixture import mixture as mixture
 from jaxwin.report._page import page as page

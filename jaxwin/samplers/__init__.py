@@ -21,6 +21,7 @@ from jaxwin.samplers._likelihood import (
     Likelihood as Likelihood,
     log_likelihood as log_likelihood,
 )
+from jaxwin.samplers._masked_ancestral import masked_ancestral as masked_ancestral
 from jaxwin.samplers._moves import (
     Corrected as Corrected,
     Restarting as Restarting,
@@ -49,4 +50,11 @@ from jaxwin.samplers._trajectory import (
     forward_backward as forward_backward,
     trajectory as trajectory,
 )
+from jaxwin.samplers._uniform_ancestral import (
+    uniform_ancestral as uniform_ancestral,
+)
 from jaxwin.samplers._unipc import UniPC as UniPC
+from jaxwin.samplers._unmasking_bias import (
+    UnmaskingBias as UnmaskingBias,
+    unmasking_bias as unmasking_bias,
+)

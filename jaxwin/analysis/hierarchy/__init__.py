@@ -86,6 +86,7 @@ from jaxwin.analysis.hierarchy._transition import (
     Transition as Transition,
     transition as transition,
 )
+from jaxwin.analysis.hierarchy._turns import Counts as Counts, Turns as Turns
 from jaxwin.analysis.hierarchy._upward_beliefs import (
     UpwardBeliefs as UpwardBeliefs,
     upward_beliefs as upward_beliefs,
