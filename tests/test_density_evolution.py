@@ -198,6 +198,7 @@ def test_deep_thresholds(name, size):
     assert abs(found.noise.time / known - 1) < (0.03 if v == 32 else 0.05)
 
 
+@pytest.mark.slow
 def test_a_threshold_of_few_beliefs():
     found = deep_threshold(
         MaskedLeaves(8),
@@ -214,6 +215,7 @@ def test_a_threshold_of_few_beliefs():
     assert set(found.to_json()) == {"value", "stderr", "low", "high", "found"}
 
 
+@pytest.mark.slow
 def test_a_trend_is_enough_where_beliefs_move_slowly():
     """8/2/2, where they move by 10 % of the way a level: 12 levels decide nothing."""
     found = deep_threshold(

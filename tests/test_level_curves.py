@@ -169,7 +169,8 @@ def test_pooled_covariances_are_dynamics_and_starts():
     assert abs(found.chi[0] - (2 * upper - 1)) < 1e-12
 
 
-@pytest.mark.parametrize("channel", some(CHANNELS, ["uniform"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
 def test_new_class_old_parts(channel):
     """Section 6.23: 20,000 turns within 4.5 s.e.; independent data exactly."""
     found = hierarchy.recomposition(T1, CHANNELS[channel], NOISES, num_turns=20_000)
@@ -369,6 +370,7 @@ def test_replicas_do_not_depend_on_their_block():
     np.testing.assert_allclose(one.same, together.same[3], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_halves_lie_where_curves_cross():
     noises = np.linspace(0.05, 0.95, 13)
     found = hierarchy.level_curves(T1, Masking(), noises, num_turns=8000)

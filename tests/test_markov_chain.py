@@ -113,6 +113,7 @@ def test_close_classes_in_single_precision():
         assert undecided >= 2
 
 
+@pytest.mark.slow
 def test_a_chain_of_two_symbols_is_an_ising_chain():
     couplings, n = np.array([0.2, 0.8, -1.1]), 100
     stay = 1 / (1 + np.exp(-2 * couplings))
@@ -138,6 +139,7 @@ def test_what_classes_share_is_given_once():
     assert MarkovChain(first, step, 4).num_labels == 1
 
 
+@pytest.mark.slow
 def test_evidence_that_no_class_can_give():
     """Symbols alternate; two equal neighbours are possible one by one only."""
     law = MarkovChain([1.0, 0.0], [[0.0, 1.0], [1.0, 0.0]], 3)

@@ -158,6 +158,7 @@ def test_nothing_masked_is_left_alone(per_step):
     assert unmasking_bias(T1, word, per_step).total_variation == 0
 
 
+@pytest.mark.slow
 def test_words_of_a_block_are_those_of_each():
     """Words with different numbers of masks run together as they run alone."""
     starts = np.array([*STARTS.values(), CLEAN])
@@ -329,6 +330,7 @@ def turned(channel, x0, noise, keys):
     return jax.vmap(one)(keys)
 
 
+@pytest.mark.slow
 def test_u_turns_of_no_steps_return_the_start():
     """Section 6.18: index -1 is reached by no noising step; masks and noise of 0."""
     table, keys = DiscreteDDPM(1000), jr.split(jr.key(0), 8)

@@ -8,6 +8,10 @@ from jaxwin.analysis.hierarchy._annealed import (
     combine as combine,
     downward_map as downward_map,
 )
+from jaxwin.analysis.hierarchy._controls import (
+    WordCurves as WordCurves,
+    word_curves as word_curves,
+)
 from jaxwin.analysis.hierarchy._correlations import (
     Correlations as Correlations,
     correlations as correlations,
