@@ -350,6 +350,7 @@ def test_kernel_draws_take_one_gaussian():
     np.testing.assert_allclose(upper - lower, spread, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restrict_first", [True, False])
 def test_restriction_and_padding(restrict_first):
     """Padding and points restricted out have weight zero, in every average."""

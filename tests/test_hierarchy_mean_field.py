@@ -262,6 +262,7 @@ def meeting_height(i: int, j: int, s: int) -> int:
     return height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tree", TREES, ids=str)
 def test_covariances_by_enumeration(tree):
     # Exact rationals, so that the first noise is small without harm.

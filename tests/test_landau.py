@@ -146,6 +146,7 @@ def setting(d: int, size: float, std: float, weight: float = 0.5):
     return law, CollectiveLangevin(d, size, std, weight), jnp.asarray(means[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("std", [1.0, 0.4])
 def test_collective_drift_is_that_of_the_exact_reverse_sde(std):
     law, langevin, mean = setting(6, 1.7, std, 0.3)

@@ -305,16 +305,16 @@ def test_gaussian_class_curves():
     ids=["Gaussian", "masking", "eps_belief"],
 )
 def test_curves_of_the_papers_sizes(channel, noises, printed):
-    """Sections 4.3 and 4.4, L = 10: 6 tables of 160 turns, float32, 4.5 s.e."""
+    """Sections 4.3 and 4.4, L = 10: 4 tables of 96 turns, float32, 4.5 s.e."""
     single = lambda law: jax.tree.map(
         lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == float else leaf, law
     )
     average, _ = hierarchy.over_rules(
         lambda key: single(RandomHierarchy.draw(key, 32, 8, 2, 10)),
-        6,
+        4,
         channel,
         noises,
-        num_turns=160,
+        num_turns=96,
         block_size=8,
     )
     printed = np.array(printed)

@@ -80,6 +80,7 @@ def long_evidence(scale: float, dtype: type) -> np.ndarray:
     return logits.astype(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [chain(), flat()])
 @pytest.mark.parametrize("scale", [0.0, 1e-3, 0.1, 1.0, 30.0])
 def test_a_thousand_sites(law, scale):

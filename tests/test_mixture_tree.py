@@ -60,6 +60,7 @@ E4 = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("far", "near", "eps", "leaf", "end", "start", "root"), E4)
 def test_printed_intervals(far, near, eps, leaf, end, start, root):
     found = mixture_tree(two_levels(far, near), eps)

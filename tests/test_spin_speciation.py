@@ -42,6 +42,7 @@ CHAINS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "row",
     [pytest.param(r, marks=[pytest.mark.slow] * (r[1] > 256)) for r in CHAINS],

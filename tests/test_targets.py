@@ -479,6 +479,8 @@ BY_NAME = {case.name: case for case in CASES}
 # Kinds whose lines others run too, on another shape: each compiles everything again.
 AGAIN = {
     "diagonal",
+    "Laplace",
+    "empirical points",
     "logistic",
     "well",
     "interval",

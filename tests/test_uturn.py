@@ -327,6 +327,7 @@ def test_sandwich_of_a_kernel_density():
     assert np.all(np.abs(found[0].lower - found[1].lower) < 4 * error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [0.25, 0.5, 0.8, 1.0, 2.0, 3.0])
 def test_flow_flips_by_quantiles(m):
     # Two components, disjoint when clean, on a line in 5-D: Phi(-m) at every m.

@@ -78,6 +78,7 @@ def unmask(word, keys, per_step, order):
 unmask_each = jax.jit(jax.vmap(lambda word, key: masked_ancestral(T1, word, key, 2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["random", "left"])
 @pytest.mark.parametrize("start", STARTS)
 def test_one_site_a_step_is_exact(start, order):
@@ -91,6 +92,7 @@ def test_one_site_a_step_is_exact(start, order):
     assert_drawn_from(drawn, exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("per_step", "order"), [(2, "random"), (4, "random"), (2, "left")]
 )
@@ -212,6 +214,7 @@ def uncorrupt(word, noises, keys):
     return jax.vmap(lambda key: uniform_ancestral(T1, word, noises, key))(keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [27, 5], ids=["a word", "no word"])
 @pytest.mark.parametrize("eps", [0.5, 1.0])
 def test_draws_of_the_reverse_chain(eps, first):
