@@ -12,7 +12,7 @@ from jaxwin._numerics import as_float
 from jaxwin._typing import AnyArray, Key, ScalarLike
 from jaxwin.targets._base import Moments
 from jaxwin.targets._discrete import AbstractDiscreteLaw
-from jaxwin.targets._labels import restricted_log_weights
+from jaxwin.targets._labels import only_classes
 from jaxwin.targets._mixture_arguments import checked_weights
 from jaxwin.targets._site_fields import (
     check_num_spins,
@@ -101,11 +101,7 @@ class IsingChain(AbstractDiscreteLaw):
         Raises:
             ValueError: Nothing is left (a run-time error where `mask` is traced).
         """
-        each = jnp.arange(self.num_labels)
-        log_weights = restricted_log_weights(
-            self.log_weights, each, mask, self.num_labels
-        )
-        return eqx.tree_at(lambda law: law.log_weights, self, log_weights)
+        return only_classes(self, mask)
 
     def moments(self, values: Float[Array, " q"]) -> Moments:
         """Mean and covariance sum_k w_k tanh(beta_k)^|i - j|, in units of `values`.

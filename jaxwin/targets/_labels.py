@@ -1,5 +1,8 @@
 """Labels (classes) of components and data points, and the restriction to some."""
 
+from typing import Any, TypeVar
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import is_concrete, require
 from jaxwin._typing import AnyArray
+
+L = TypeVar("L", bound=eqx.Module)
 
 
 def check_labels(labels: AnyArray, count: int) -> tuple[Int[Array, " k"], int]:
@@ -61,3 +66,15 @@ def restricted_log_weights(
     total = jax.nn.logsumexp(kept)
     message = "`mask` leaves no label of positive weight; keep at least one."
     return kept - require(total, lambda total: total > -np.inf, message)
+
+
+def only_classes(law: L, mask: Bool[Array, " c"]) -> L:
+    """A law whose `log_weights` are those of its labels, given a label in `mask`.
+
+    Raises:
+        ValueError: As `restricted_log_weights`.
+    """
+    of: Any = law
+    each = jnp.arange(of.log_weights.size)
+    log_weights = restricted_log_weights(of.log_weights, each, mask, each.size)
+    return eqx.tree_at(lambda law: law.log_weights, law, log_weights)

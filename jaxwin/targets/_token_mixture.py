@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxwin._typing import AnyArray, Key
 from jaxwin.targets._base import Moments
 from jaxwin.targets._discrete import AbstractDiscreteLaw
-from jaxwin.targets._labels import restricted_log_weights
+from jaxwin.targets._labels import only_classes
 from jaxwin.targets._mixture_arguments import checked_weights
 from jaxwin.targets._symbol_rows import (
     agreeing,
@@ -94,11 +94,7 @@ class TokenMixture(AbstractDiscreteLaw):
         Raises:
             ValueError: Nothing is left (a run-time error where `mask` is traced).
         """
-        each = jnp.arange(self.num_labels)
-        log_weights = restricted_log_weights(
-            self.log_weights, each, mask, self.num_labels
-        )
-        return eqx.tree_at(lambda law: law.log_weights, self, log_weights)
+        return only_classes(self, mask)
 
     def moments(self, values: Float[Array, " q"]) -> Moments:
         """Mean and covariance: between the classes plus the variance within them."""

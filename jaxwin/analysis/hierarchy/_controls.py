@@ -9,11 +9,10 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import check_curve
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis.hierarchy._correlations import correlations
 from jaxwin.analysis.hierarchy._jackknife import jackknife
-from jaxwin.analysis.hierarchy._turns import check_channel
+from jaxwin.analysis.hierarchy._turns import checked_noises
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import run
 from jaxwin.io import field
@@ -73,9 +72,7 @@ def word_curves(
     References:
         Controls asked for in the reviews of arXiv:2410.13770; the split derived.
     """
-    noises = np.asarray(noises, float)
-    check_curve(noises, "noises")
-    check_channel(channel, noises, posterior=True)
+    noises = checked_noises(channel, noises, posterior=True)
     if num_turns < 4:
         raise ValueError(f"`num_turns` is {num_turns}; errors need at least 4.")
     dtype = law.log_label_prior().dtype

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._checks import check, not_negative, positive
+from jaxwin._checks import check, not_negative, positive, unit_interval
 from jaxwin._typing import AnyArray, ScalarLike
 from jaxwin.analysis._root import bracketed_root
 from jaxwin.analysis.collapse._arguments import floats
@@ -63,7 +63,7 @@ def field_susceptibility(
         Sclocchi, Favero & Wyart, arXiv:2410.13770 (the control); derived.
     """
     check(spectrum, positive, "spectrum", "finite and > 0; leave out empty modes")
-    check(alpha_bar, lambda a: (a >= 0) & (a <= 1), "alpha_bar", "in [0, 1]")
+    check(alpha_bar, unit_interval, "alpha_bar", "in [0, 1]")
     spectrum, alpha_bar = floats(spectrum, alpha_bar)
     left = spectrum / (alpha_bar * spectrum + (1 - alpha_bar))
     return left[0] / jnp.mean(left)

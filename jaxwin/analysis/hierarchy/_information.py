@@ -9,9 +9,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import check_curve
 from jaxwin._typing import AnyArray, Key
-from jaxwin.analysis.hierarchy._turns import at_symbols, check_channel
+from jaxwin.analysis.hierarchy._turns import at_symbols, checked_noises
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import run
 from jaxwin.io import field
@@ -68,9 +67,7 @@ def hierarchy_information(
     References:
         Guo, Shamai & Verdu, arXiv:cs/0412108 (I-MMSE).
     """
-    noises = np.asarray(noises, float)
-    check_curve(noises, "noises")
-    check_channel(channel, noises, posterior=True)
+    noises = checked_noises(channel, noises, posterior=True)
     nothing = jnp.zeros((law.num_symbols, law.num_sites, 1), law.log_weights.dtype)
     prior = eqx.filter_jit(
         lambda law: _entropies(law.marginals_of(law.upward(nothing)))

@@ -9,12 +9,11 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Float
 
-from jaxwin._checks import check_curve
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._crossing import Crossing, read_off
 from jaxwin.analysis.hierarchy._correlations import Correlations, correlations
 from jaxwin.analysis.hierarchy._jackknife import jackknife
-from jaxwin.analysis.hierarchy._turns import TURNS, Turns, check_channel
+from jaxwin.analysis.hierarchy._turns import TURNS, Turns, checked_noises
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import Estimate, run
 from jaxwin.io import field
@@ -97,9 +96,7 @@ def level_curves(
     References:
         arXiv:2402.16991 (levels), 2410.13770 (chi).
     """
-    noises = np.asarray(noises, float)
-    check_curve(noises, "noises")
-    check_channel(channel, noises, posterior=False)
+    noises = checked_noises(channel, noises, posterior=False)
     if num_turns < 2 * TURNS:
         raise ValueError(f"`num_turns` is {num_turns}; errors need at least 4.")
     dtype = law.log_label_prior().dtype

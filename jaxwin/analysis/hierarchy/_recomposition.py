@@ -9,10 +9,9 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import check_curve
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis.hierarchy._jackknife import jackknife
-from jaxwin.analysis.hierarchy._turns import at_symbols, check_channel, level_means
+from jaxwin.analysis.hierarchy._turns import at_symbols, checked_noises, level_means
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import run
 from jaxwin.io import field
@@ -70,9 +69,7 @@ def recomposition(
     References:
         arXiv:2402.16991 (low levels are kept and recomposed into another class).
     """
-    noises = np.asarray(noises, float)
-    check_curve(noises, "noises")
-    check_channel(channel, noises, posterior=True)
+    noises = checked_noises(channel, noises, posterior=True)
     dtype = law.log_weights.dtype
     replica = _Replica(law, channel, jnp.asarray(noises, dtype))
     key = jr.key(0) if key is None else key

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxwin._checks import check
+from jaxwin._checks import check, unit_interval
 from jaxwin._typing import AnyArray, ScalarLike
 
 
@@ -55,7 +55,7 @@ def check_rules(v: int, m: ScalarLike, s: int) -> None:
 
 def check_noise(noise: AnyArray, name: str = "noise") -> None:
     """Raise ValueError unless concrete values are in [0, 1]."""
-    check(noise, lambda e: (e >= 0) & (e <= 1), name, "in [0, 1]")
+    check(noise, unit_interval, name, "in [0, 1]")
 
 
 def check_depth(depth: int) -> None:

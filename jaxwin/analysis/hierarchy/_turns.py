@@ -15,8 +15,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import check, unit_interval
-from jaxwin._typing import Key
+from jaxwin._checks import check, check_curve, unit_interval
+from jaxwin._typing import AnyArray, Key
 from jaxwin.channels import AbstractChannel, AbstractWordChannel
 from jaxwin.targets import RandomHierarchy
 
@@ -87,14 +87,19 @@ class Turns(eqx.Module):
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), counts)
 
 
-def check_channel(
-    channel: AbstractChannel, noises: Float[np.ndarray, " t"], *, posterior: bool
-) -> None:
-    """Raise ValueError where noises lie outside of the channel, or it has no posterior.
+def checked_noises(
+    channel: AbstractChannel, noises: AnyArray, *, posterior: bool
+) -> Float[np.ndarray, " t"]:
+    """Noises of a curve, refused outside of the channel or if it lacks a posterior.
 
     A channel has none if it is not Bayesian, which only matters where two nodes are
     asked for at once, or what is seen is a random variable.
+
+    Raises:
+        ValueError: Fewer than 4 noises, or noises that do not increase; and as said.
     """
+    noises = np.asarray(noises, float)
+    check_curve(noises, "noises")
     if isinstance(channel, AbstractWordChannel):
         check(noises, unit_interval, "noises", "in [0, 1]")
     if posterior and not channel.is_bayesian:
@@ -102,6 +107,7 @@ def check_channel(
             f"{type(channel).__name__} has no posterior: take `Gaussian()`, "
             f"`Masking()` or `UniformCorruption()`."
         )
+    return noises
 
 
 def counted(

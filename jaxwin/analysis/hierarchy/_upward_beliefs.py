@@ -9,9 +9,8 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxwin._checks import check_curve
 from jaxwin._typing import AnyArray, Key
-from jaxwin.analysis.hierarchy._turns import at_symbols, check_channel
+from jaxwin.analysis.hierarchy._turns import at_symbols, checked_noises
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import run
 from jaxwin.io import field
@@ -56,9 +55,7 @@ def upward_beliefs(
     References:
         arXiv:2402.16991.
     """
-    noises = np.asarray(noises, float)
-    check_curve(noises, "noises")
-    check_channel(channel, noises, posterior=False)
+    noises = checked_noises(channel, noises, posterior=False)
     flat = eqx.tree_at(
         lambda law: law.log_weights, law, jnp.zeros_like(law.log_weights)
     )
