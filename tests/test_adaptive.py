@@ -13,7 +13,6 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.stats
-from batteries import some_values
 from scipy.optimize import root_scalar
 
 from jaxwin.processes import (
@@ -40,19 +39,12 @@ PAIR = ExactScore(
 X = jnp.array([1.3, 0.2])
 # Clock, start, end; the interpolant from no signal at all, a table and its clean end.
 CLOCKS: dict[str, tuple[AbstractProcess, float, float]] = {
-    "ou": (OU, 3.0, 0.01),
     "edm": (EDM(), 80.0, 0.002),
     "flow": (LinearInterpolant(), 1.0, 0.0),
     "ddpm": (DiscreteDDPM(), 999.0, -1.0),
-    "vp": (VariancePreserving(0.1, 20.0), 1.0, 0.001),
     "cosine": (Cosine(), 1.0, 0.0),
     "ve": (VarianceExploding(0.01, 50.0), 1.0, 0.0),
-    "respaced": (DiscreteDDPM(1000, "cosine").respaced(50), 48.0, 3.0),
 }
-LATER = {"ou", "vp", "cosine", "ve", "respaced", "edm"}
-some_clocks = pytest.mark.parametrize(
-    "clock", some_values(CLOCKS, CLOCKS.keys() - LATER)
-)
 
 
 def on(score: ExactScore, process: AbstractProcess) -> ExactScore:
@@ -102,9 +94,9 @@ def moved(process: AbstractProcess, x, start, end):
 
 
 @pytest.mark.slow
-@some_clocks
+@pytest.mark.parametrize("clock", CLOCKS)
 def test_flow_of_a_gaussian(clock):
-    process, start, end = clock
+    process, start, end = CLOCKS[clock]
     score, tols = ExactScore(GAUSS, process), jnp.array([1e-3, 1e-6, 1e-9])
     x = X * float(process.prior().std)
     found = jax.vmap(lambda tol: flow(score, x, *at(start, end), tol))(tols)
@@ -209,8 +201,6 @@ def test_gradient_of_the_flow():
     [
         diffrax.Tsit5(),
         diffrax.Heun(),
-        pytest.param(diffrax.Bosh3(), marks=pytest.mark.slow),
-        pytest.param(diffrax.Dopri8(), marks=pytest.mark.slow),
         pytest.param(diffrax.Euler(), marks=pytest.mark.slow),
         pytest.param(diffrax.HalfSolver(diffrax.Tsit5()), marks=pytest.mark.slow),
         pytest.param(diffrax.Kvaerno5(), marks=pytest.mark.slow),
@@ -241,17 +231,13 @@ def test_evaluations_of_the_flow_are_the_calls(solver):
     [
         diffrax.ShARK(),
         pytest.param(diffrax.SRA1(), marks=pytest.mark.slow),
-        pytest.param(diffrax.SlowRK(), marks=pytest.mark.slow),
-        pytest.param(diffrax.Heun(), marks=pytest.mark.slow),
-        pytest.param(diffrax.Euler(), marks=pytest.mark.slow),
-        pytest.param(diffrax.EulerHeun(), marks=pytest.mark.slow),
         pytest.param(diffrax.ItoMilstein(), marks=pytest.mark.slow),
     ],
     ids=lambda solver: type(solver).__name__,
 )
 def test_evaluations_of_the_sde_are_the_calls(solver):
     CALLS.clear()
-    adaptive = isinstance(solver, diffrax.ShARK | diffrax.SRA1 | diffrax.Heun)
+    adaptive = isinstance(solver, diffrax.ShARK | diffrax.SRA1)
     options = {"solver": solver, "step": None if adaptive else jnp.asarray(0.02)}
     found = sde(plain(PAIR), jnp.array([0.4]), *at(3.0, 0.01), KEY, **options)
     jax.effects_barrier()
@@ -288,11 +274,11 @@ def test_lanes_choose_their_own_steps():
     ids=["fixed", "adaptive"],
 )
 def test_law_of_the_sde(step):
-    """4,000 paths from the exact p_T, key 3: moments within 4 standard errors.
+    """1,500 paths from the exact p_T, key 3: moments within 4 standard errors.
 
     Discretisation moves the end by less than a quarter of one.
     """
-    start, end, count = 2.0, 0.05, 4000
+    start, end, count = 2.0, 0.05, 1500
     score = ExactScore(GaussianMixture.isotropic([[0.8]], VARIANCE), OU)
     var = lambda t: float(OU.alpha(t)) ** 2 * VARIANCE + float(OU.sigma(t)) ** 2
     xs = 0.8 * OU.alpha(start) + np.sqrt(var(start)) * jr.normal(jr.key(1), (count, 1))
@@ -310,11 +296,10 @@ def test_law_of_the_sde(step):
 @pytest.mark.parametrize(
     ("solver", "order"),
     [
-        pytest.param(diffrax.ShARK(), 1.5, marks=pytest.mark.slow),
         pytest.param(diffrax.Euler(), 1.0, marks=pytest.mark.slow),
         pytest.param(diffrax.SRA1(), 1.5, marks=pytest.mark.slow),
     ],
-    ids=["ShARK", "Euler", "SRA1"],
+    ids=["Euler", "SRA1"],
 )
 def test_finer_steps_on_one_tree_converge(solver, order):
     """64 Brownian paths on a mixture; every step, and no step, sees the same ones."""

@@ -76,6 +76,7 @@ def test_certificate_at_printed_points(printed):
     assert to_json(printed)["method"] == "quadrature"
 
 
+@pytest.mark.slow
 def test_certificate_brackets_the_u_turn(printed):
     # At printed times and between them; the grids are good to 1e-6.
     noises = np.array([0.3, 0.9, 1.65, 2.4, 2.8, 3.6])
@@ -268,13 +269,12 @@ def check_gradient(function, atol):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", [False, True])
-def test_gradients_of_the_certificate(closed):
+def test_gradients_of_the_certificate():
     @jax.jit
     def upper(means, variances, weights):
         law = GaussianMixture.isotropic(means, variances, weights)
         levels = OU.levels(jnp.array([0.6, 1.9, 3.0]))
-        at = lambda a, s: windows.certificate_at(law, 0, [0, 1], a, s, closed=closed)
+        at = lambda a, s: windows.certificate_at(law, 0, [0, 1], a, s)
         return jax.lax.map(lambda level: at(*level), levels)
 
     check_gradient(upper, 1e-8)

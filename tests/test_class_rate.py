@@ -1,13 +1,13 @@
 """The rate at which noise takes the class: closed forms, and slopes of I itself."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
 import scipy.integrate
-import scipy.stats
-from batteries import some
 
 from jaxwin.analysis import information, speciation, windows
 from jaxwin.analysis.information._label_slopes import class_gap_on_line, line_of
@@ -28,17 +28,18 @@ def two(size, d=2, weights=(0.5, 0.5), variance=1.0):
 
 def rate_of_two(m):
     """E over y ~ N(m, 1) of m^2 (1 - tanh(m y))^2, in OU time."""
-    inside = lambda z: m**2 * (1 - np.tanh(m * (m + z))) ** 2 * scipy.stats.norm.pdf(z)
-    return scipy.integrate.quad(inside, -12, 12, epsabs=1e-13, limit=400)[0]
+    inside = lambda z: (1 - math.tanh(m * (m + z))) ** 2 * math.exp(-z * z / 2)
+    found = scipy.integrate.quad(inside, -12, 12, epsabs=1e-13, limit=400)[0]
+    return m**2 * found / math.sqrt(2 * math.pi)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", some([10.0, 3.0, 200.0], [10.0]))
+@pytest.mark.parametrize("size", [3.0, 200.0])
 def test_two_components(size):
     """Peak of E1, whatever the dimension; the curve against scipy off the table."""
     # From m = 6, or no noise, to m = 0.03.
     times = np.log(size) - np.log(np.geomspace(min(6.0, size), 0.03, 25))
-    d = {10.0: 2, 3.0: 1, 200.0: 7}[size]
+    d = {3.0: 1, 200.0: 7}[size]
     found = information.class_rate(two(size, d), times)
     assert found.method == "quadrature"
     np.testing.assert_allclose(size * np.exp(-found.peak.time.time), PEAK, rtol=1e-11)
@@ -52,6 +53,7 @@ def test_two_components(size):
     np.testing.assert_allclose(found.peak.width, 1.31087707215, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_rate_integrates_to_the_information():
     """Unequal weights and a variance, against the closed form of I(c; x_t)."""
     weight, variance = 0.85, 0.25
@@ -101,17 +103,13 @@ LAWS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    some(LAWS, ["one full covariance"]),
-)
+@pytest.mark.parametrize("name", LAWS)
 def test_rate_is_the_slope_of_the_information(name):
     law = LAWS[name]()
     times = np.array([0.3, 0.5, 0.9, 1.4])
     found = information.class_rate(law, times)
     assert found.method == "quadrature"
-    for time, rate in zip(times[1:3], found.rate[1:3], strict=True):
-        assert abs(rate + slope_of_information(law, time)) < 1e-9
+    assert abs(found.rate[1] + slope_of_information(law, times[1])) < 1e-9
 
 
 @pytest.mark.slow
@@ -160,6 +158,7 @@ def test_scales_apart_have_a_peak_each():
     assert np.abs(near - float(found.peak.time.time)).min() < 3e-3
 
 
+@pytest.mark.slow
 def test_no_peak_is_an_answer():
     """Classes that overlap from the start lose information fastest at once."""
     times = np.linspace(0.0, 3, 25)

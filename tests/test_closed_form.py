@@ -40,6 +40,7 @@ def test_curve_is_what_is_measured(name):
     assert found.stderr.max() < 0.005
 
 
+@pytest.mark.slow
 def test_labels_may_be_swapped():
     law = GaussianMixture.isotropic(MEANS, 0.4, WEIGHTS, labels=[1, 0])
     curves = [speciation.closed_form(one, TIMES) for one in (law, LAWS["isotropic"])]

@@ -5,7 +5,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from batteries import some
 from jaxtyping import DTypeLike
 from test_precision import equations
 
@@ -46,9 +45,7 @@ def sums(posterior, score):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sigma", [1e-4, 0.05, 0.5, 20.0])
-@pytest.mark.parametrize(
-    "kind", some(["points", "kernels far off", "restricted"], ["kernels far off"])
-)
+@pytest.mark.parametrize("kind", ["kernels far off", "restricted"])
 def test_same_as_the_plain_law(kind, sigma):
     points, labels = POINTS + 50 * (kind == "kernels far off"), LABELS
     bandwidth = 0.02 if kind == "kernels far off" else 0.0
@@ -157,10 +154,10 @@ def test_one_branch_for_a_tile():
 def test_noise_levels_may_be_batched():
     law, sigmas = Empirical(POINTS, clusters=12), jnp.array([0.03, 0.3])
     xs = noised(POINTS, 0.03, 20)
-    batched = jax.vmap(lambda sigma: law.score_many(xs, ALPHA, sigma))(sigmas)
+    score = lambda sigma: law.score_many(xs, ALPHA, sigma)
+    batched, alone = jax.jit(jax.vmap(score))(sigmas), jax.jit(score)
     for got, sigma in zip(batched, sigmas, strict=True):
-        alone = law.score_many(xs, ALPHA, sigma)
-        np.testing.assert_allclose(got, alone, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(got, alone(sigma), rtol=1e-9, atol=1e-9)
 
 
 def test_points_and_labels_move_together():

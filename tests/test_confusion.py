@@ -1,5 +1,7 @@
 """Confusion of labels in every tier: printed values, balance, agreement, survival."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,6 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.special
-import scipy.stats
 
 from jaxwin._checks import BadInput
 from jaxwin.analysis import speciation
@@ -32,9 +33,10 @@ ONE_LESS = 0.8125, 1.9
 def flip(m, odds=0.0):
     """E[1 / (1 + exp(log odds + 2 m^2 + 2 m Z))], by scipy."""
     value = lambda z: (
-        scipy.stats.norm.pdf(z) * scipy.special.expit(-odds - 2 * m**2 - 2 * m * z)
+        math.exp(-z * z / 2) * scipy.special.expit(-odds - 2 * m**2 - 2 * m * z)
     )
-    return scipy.integrate.quad(value, -14, 14, epsabs=1e-14, limit=400)[0]
+    found = scipy.integrate.quad(value, -14, 14, epsabs=1e-14, limit=400)[0]
+    return found / math.sqrt(2 * math.pi)
 
 
 def balanced(found: Confusion) -> None:
@@ -129,8 +131,8 @@ def test_simplex_of_a_thousand():
 
 @pytest.mark.slow
 def test_random_means_in_the_gram_space():
-    # E5, 2^20 draws in nine dimensions whatever d; their error is below 7e-4, that of
-    # the printed values 4e-4; seed 0.
+    # E5, 2^18 draws in nine dimensions whatever d; their error is below 1.4e-3, that
+    # of the printed values 4e-4; seed 0, 4.5 standard errors.
     printed = {
         1.5: 1.0,
         2.0: 0.98472,
@@ -142,10 +144,12 @@ def test_random_means_in_the_gram_space():
     }
     means = np.random.default_rng(0).standard_normal((10, 1000))
     law = GaussianMixture.isotropic(means, 1.0)
-    found = confusion(law, list(printed), num_replicas=2**20, block_size=512)
+    found = confusion(law, list(printed), num_replicas=2**18, block_size=512)
     assert found.method == "sampled"
-    np.testing.assert_allclose(found.matrix[:, 0, 0], list(printed.values()), atol=2e-3)
-    assert np.all(found.stderr[:, 0, 0] < 7e-4)
+    kept, stderr = found.matrix[:, 0, 0], found.stderr[:, 0, 0]
+    gap = np.abs(kept - list(printed.values()))
+    assert np.all(gap < 4.5 * np.hypot(stderr, 4e-4))
+    assert np.all(stderr < 1.4e-3)
     balanced(found)
 
 
@@ -155,13 +159,15 @@ def test_one_mean_and_two_widths():
     found = confusion(law, [0.4, 1.0, 2.0])
     assert found.method == "closed"
     balanced(found)
+    # chi^2 of 100: x^49 e^(-x/2) / (2^50 49!).
+    log_pdf = lambda x: 49 * math.log(x) - x / 2 - 50 * math.log(2) - math.lgamma(50)
     for t, matrix in zip(found.noise, found.matrix, strict=True):
         a, b = 1.0, 1 + np.exp(-2 * t)
         # Over the chi-square law of the narrow one, x = |y|^2.
         log_odds = lambda x, a=a, b=b: (
             np.log(7 / 3) - 50 * np.log(b / a) + x * (1 / a - 1 / b) / 2
         )
-        value = lambda x, f=log_odds: scipy.stats.chi2.pdf(x, 100) / (1 + np.exp(-f(x)))
+        value = lambda x, f=log_odds: math.exp(log_pdf(x)) / (1 + math.exp(-f(x)))
         exact = scipy.integrate.quad(value, 10, 400, epsabs=1e-13, limit=400)[0]
         np.testing.assert_allclose(matrix[0, 1], exact, atol=1e-11)
 
@@ -197,7 +203,10 @@ LAWS = {
     ),
     # Labels of several components.
     "grouped": GaussianMixture.isotropic(
-        [[-2.0], [0.0], [0.7], [4.0]], 0.5, [0.1, 0.2, 0.3, 0.4], labels=[1, 0, 1, 0]
+        [[-2.0], [0.0], [0.7], [4.0]],
+        [0.5, 0.3, 2.0, 1.0],
+        [0.1, 0.2, 0.3, 0.4],
+        labels=[1, 0, 1, 0],
     ),
     "one covariance": GaussianMixture.full(
         np.random.default_rng(1).normal(size=(3, 6)),
@@ -208,10 +217,7 @@ LAWS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    ["line", *(pytest.param(n, marks=pytest.mark.slow) for n in list(LAWS)[1:])],
-)
+@pytest.mark.parametrize("name", ["grouped", "one covariance"])
 def test_draws_agree_with_quadrature(name):
     # 8,192 draws, z <= 4.5 over all entries and noises.
     times = [0.1, 0.5, 1.2]
@@ -239,17 +245,17 @@ def test_draws_agree_with_quadrature(name):
 
 @pytest.mark.slow
 def test_draws_cover():
-    # 300 replicates of 1,024 draws of one entry.
+    # 120 replicates of 1,024 draws of one entry: 95 % +- 2.3 * 2 %.
     law = LAWS["line"]
     exact = confusion(law, [0.5]).matrix[0, 1, 2]
     inside = []
-    for seed in range(300):
+    for seed in range(120):
         drawn = confusion(
             law, [0.5], method="sampled", num_replicas=1024, key=jr.key(seed)
         )
         error = drawn.stderr[0, 1, 2]
         inside.append(abs(drawn.matrix[0, 1, 2] - exact) < 1.96 * error)
-    assert 0.92 <= np.mean(inside) <= 0.98
+    assert 0.905 <= np.mean(inside) <= 0.995
 
 
 @pytest.mark.slow

@@ -88,6 +88,7 @@ def test_agreement_of_covariances_against_scipy(n, w):
             np.testing.assert_allclose(disagreement(k, n, w), reference, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_agreement_of_covariances_at_the_ends():
     # One dimension, far widths: x of the wide class is taken for the narrow one.
     k, narrow = 1 - 1e-8, 0.5e-8

@@ -196,14 +196,6 @@ def test_interval_covers():
     assert max(below, above) < 0.069
 
 
-@pytest.mark.slow
-def test_interval_covers_in_full():
-    truth = float(without_noise(AXIS, falling(AXIS), LEVEL).time)
-    found = [measure(s, NOISE, EQUAL, LEVEL) for s in range(1000)]
-    inside = np.mean([float(c.low) <= truth <= float(c.high) for c in found])
-    assert 0.925 <= inside <= 0.975
-
-
 def test_bootstrap_repeats_itself():
     assert eqx.tree_equal(
         measure(5, NOISE, EQUAL, LEVEL), measure(5, NOISE, EQUAL, LEVEL)

@@ -372,6 +372,7 @@ def test_bad_normalisations():
         datasets.normalize(same, "pm1")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MNIST.exists(), reason="MNIST is not on this machine")
 def test_mnist_reference_numbers():
     data = datasets.load(MNIST)

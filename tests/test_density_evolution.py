@@ -177,9 +177,13 @@ POPULATIONS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LEAVES)
-@pytest.mark.parametrize("size", [0, 1, 3], ids=lambda size: str(SIZES[size]))
-def test_deep_thresholds(name, size):
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [(0, name) for name in LEAVES]
+    + [(1, "Gaussian"), (3, "eps_belief"), (3, "masking"), (3, "corruption")],
+    ids=lambda value: str(SIZES[value]) if isinstance(value, int) else value,
+)
+def test_deep_thresholds(size, name):
     v, m, s = SIZES[size]
     known = THRESHOLDS[name][size]
     high = 1.3 * known if name == "Gaussian" else min(1.3 * known, 1.0)
@@ -247,6 +251,34 @@ def test_no_threshold_is_an_answer(m):
     assert json.loads(json.dumps(found.to_json()))["value"] is None
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("leaf", "bracket"),
+    [(GaussianLeaves(8), (0.1, 60.0)), (MaskedLeaves(8), (0.0, 1.0))],
+    ids=["gaussian", "masking"],
+)
+def test_a_population_without_errors_shows_no_threshold(leaf, bracket):
+    """All 64 pairs of 8 symbols are rules: one error anywhere spreads to the root.
+
+    Populations find a noise all the same, that at which none of theirs errs.
+    """
+    found = deep_threshold(
+        leaf, 8, 8, 2, jr.key(0), bracket=bracket, population=512, seeds=2
+    )
+    assert not bool(found.noise.found)
+    assert np.all(np.isnan(found.each))
+    assert float(found.noise.high) == bracket[1]
+
+
+@pytest.mark.parametrize(("v", "m", "s"), [(4, 2, 3), (3, 2, 3), (8, 1, 2)])
+def test_weak_information_that_grows_leaves_no_threshold(v, m, s):
+    """F'(1/v) > 1: a population of any size may lose what is known, at .9 or so."""
+    for leaf in (CorruptedLeaves(v), MaskedLeaves(v), EpsBeliefLeaves(v)):
+        found = deep_threshold(leaf, v, m, s, jr.key(2), population=1024)
+        assert str(found) == "not reached in [0, 1]"
+        assert found.each.shape == (3,)
+
+
 def test_one_program_serves_all_noises():
     traces = []
 
@@ -255,7 +287,8 @@ def test_one_program_serves_all_noises():
         return MaskedLeaves(4)(key, noise, count)
 
     deep_threshold(leaf, 4, 2, 2, jr.key(0), population=100, tolerance=0.1)
-    assert traces == [112]
+    # Compiled once, and asked once more for the errors of each of three populations.
+    assert traces == [112] * 4
 
 
 def test_what_cannot_be_asked_is_refused():
@@ -278,5 +311,9 @@ def test_what_cannot_be_asked_is_refused():
             ask(leaf, 4, 2, 2, **{name: value})
     with pytest.raises(ValueError, match="`leaf`"):
         ask(leaf, 5, 2, 2)
+    with pytest.raises(ValueError, match=r"`bracket` is 2; it must be in \[0, 1\]"):
+        ask(leaf, 4, 2, 2, bracket=(0.0, 2.0))
+    with pytest.raises(ValueError, match="`bracket` is -1"):
+        deep_threshold(GaussianLeaves(4), 4, 2, 2, jr.key(0), bracket=(-1.0, 9.0))
     with pytest.raises(ValueError, match="`v`"):
         MaskedLeaves(1)

@@ -35,6 +35,7 @@ def test_bits_do_not_depend_on_devices(here, count):
     assert digest(found) == here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("devices", "cores"), [(1, 1), (1, 2), (8, 2)])
 def test_bits_do_not_depend_on_processes_and_threads(here, devices, cores):
     flags = f"--xla_force_host_platform_device_count={devices}"

@@ -133,14 +133,12 @@ def brute_variation(law, first, second, alpha, sigma):
     return 0.5 * np.sum(np.abs(np.diff(below)))
 
 
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(4))
 def test_variation_on_a_line_against_roots_by_scipy(seed):
     rng = np.random.default_rng(seed)
-    count = rng.integers(3, 7)
+    # One number: all seeds share their programs.
+    count = 5
     law = GaussianMixture.isotropic(
         rng.normal(scale=4, size=(count, 1)),
         10 ** rng.uniform(-3, 1, count),
@@ -415,6 +413,7 @@ def test_components_outside_of_both_sets_do_not_count():
     )
 
 
+@pytest.mark.slow
 def test_far_apart_and_coincident():
     far = GaussianMixture.isotropic([[0.0], [100.0], [1e4]], 1.0)
     np.testing.assert_allclose(total_variation(far, 0, [1, 2], 1.0, 0.0), 1, atol=1e-12)
@@ -434,17 +433,15 @@ def test_far_apart_and_coincident():
 @pytest.mark.slow
 def test_quartic_components_on_a_line():
     printed = {
-        0.3: (0.9925867025, 0.0267345395),
-        0.5: (0.9578457820, 0.1254703641),
-        1.0: (0.7479732252, 0.5186866503),
-        2.0: (0.3167239051, 0.9201380669),
+        0.3: 0.9925867025,
+        0.5: 0.9578457820,
+        1.0: 0.7479732252,
+        2.0: 0.3167239051,
     }
     law = ProductMixture([factors.quartic(m, 1.0, 1.0) for m in (3.0, -3.0)])
-    for column, kind in enumerate(("total_variation", "bhattacharyya")):
-        found = distance(law, 0, 1, list(printed), kind=kind)
-        exact = [row[column] for row in printed.values()]
-        np.testing.assert_allclose(found.value, exact, atol=1e-8)
-        assert found.method == "quadrature"
+    found = distance(law, 0, 1, list(printed))
+    np.testing.assert_allclose(found.value, list(printed.values()), atol=1e-8)
+    assert found.method == "quadrature"
 
 
 # Three tiers, one answer
@@ -466,7 +463,8 @@ def random_law(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed", "kind"),
-    [(0, kind) for kind in KINDS] + [(1, "total_variation"), (1, "kl")],
+    # In the plane one kind, on the line those whose integrands differ.
+    [(0, "hellinger"), (0, "kl"), (0, "chi2"), (1, "total_variation")],
 )
 def test_tiers_agree_within_their_errors(seed, kind):
     # 16,384 draws, z <= 4.5 over 3 noises, 2 pairs of sets, one key.
@@ -586,8 +584,8 @@ def test_gradients_hold_the_directions_fixed():
         law = GaussianMixture.full(means, covariance)
         return share * pair_table(law, alpha, sigma).total_variation[0, 1]
 
-    found = jax.grad(variation, (0, 1))(means, weights)
-    exact = jax.grad(whole, (0, 1))(means, weights)
+    found = jax.jit(jax.grad(variation, (0, 1)))(means, weights)
+    exact = jax.jit(jax.grad(whole, (0, 1)))(means, weights)
     for one, other in zip(found, exact, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-12)
     # Without directions, where they can be told from a traced law.
@@ -595,20 +593,20 @@ def test_gradients_hold_the_directions_fixed():
         GaussianMixture.isotropic(m, 0.7, jnp.array([0.2, 0.5, 0.3])),
         0, [1, 2], alpha, sigma,
     )  # fmt: skip
-    means = jnp.asarray(rng.normal(size=(3, 5)))
-    slope = finite_difference(jax.jit(three), np.asarray(means), 3e-3)
-    np.testing.assert_allclose(jax.grad(three)(means), slope, atol=2e-4)
+    means, way = jnp.asarray(rng.normal(size=(2, 3, 5)))
+    along = jax.jit(jax.value_and_grad(lambda step: three(means + step * way)))
+    slope = finite_difference(lambda s: along(s[0])[0], np.zeros(1), 1e-3)
+    np.testing.assert_allclose(along(0.0)[1], slope[0], atol=5e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["isotropic", "diagonal", "full", "low rank"])
+@pytest.mark.parametrize("kind", ["isotropic", "full", "low rank"])
 def test_gradients_of_pair_tables(kind):
     alpha, sigma = level(0.4)
     rng = np.random.default_rng(3)
     means = jnp.asarray(0.7 * rng.normal(size=(2, 3)))
     make, *shape = {
         "isotropic": (lambda m, v: GaussianMixture.isotropic(m, v), 2),
-        "diagonal": (lambda m, v: GaussianMixture.diagonal(m, v), 2, 3),
         "full": (lambda m, v: GaussianMixture.full(m, jax.vmap(jnp.diag)(v)), 2, 3),
         "low rank": (lambda m, v: GaussianMixture.low_rank(m, v[..., None], 0.5), 2, 3),
     }[kind]
@@ -674,13 +672,15 @@ def test_bad_input_is_refused():
 
 @pytest.mark.slow
 def test_intervals_of_draws_cover():
-    # 300 replicates of 1,024 draws; of 300, 92 to 98 % are within 3.4 sd of 95 %.
+    # 100 replicates of 1,024 draws: the scatter over the stated errors is known to 7 %.
     law = GaussianMixture.isotropic([[0.0], [1.0], [2.5]], [1.0, 0.5, 2.0])
     exact = distance(law, 0, [1, 2], [0.4]).value[0]
-    inside = []
-    for seed in range(300):
+    z = []
+    for seed in range(100):
         drawn = distance(
             law, 0, [1, 2], [0.4], method="sampled", num_replicas=1024, key=jr.key(seed)
         )
-        inside.append(abs(drawn.value[0] - exact) < 1.96 * drawn.error[0])
-    assert 0.92 <= np.mean(inside) <= 0.98
+        z.append((drawn.value[0] - exact) / drawn.error[0])
+    assert abs(np.std(z) - 1) < 0.25
+    assert abs(np.mean(z)) < 0.4
+    assert np.mean(np.abs(z) < 1.96) > 0.88

@@ -34,10 +34,16 @@ def two(weights, mean=FIRST):
 DATA, BIASED = two([0.9, 0.1]), two([0.95, 0.05])
 
 
+def normal(y, centre, width):
+    """Gaussian density; that of scipy is slow in an integrand."""
+    z = (y - centre) / width
+    return np.exp(-0.5 * z * z) / (width * np.sqrt(2 * np.pi))
+
+
 def over(component, function):
     """Average over one noised component on the line, by an adaptive quadrature."""
     centre, width = component
-    value = lambda y: scipy.stats.norm.pdf(y, centre, width) * function(y)
+    value = lambda y: normal(y, centre, width) * function(y)
     ends = centre + width * np.linspace(-9, 9, 19)
     part = lambda a, b: scipy.integrate.quad(value, a, b, epsabs=1e-13, epsrel=1e-12)[0]
     return sum(map(part, ends[:-1], ends[1:]))
@@ -61,7 +67,7 @@ def destinations(data, model, groups, t):
     v, others, others_widths = noised(model, t)
 
     def ends(y, group):
-        joint = v * scipy.stats.norm.pdf(y, others, others_widths)
+        joint = v * normal(y, others, others_widths)
         return joint[np.isin(np.asarray(model.labels), group)].sum() / joint.sum()
 
     table = np.zeros((len(groups), len(groups)))
@@ -212,19 +218,19 @@ def test_share_of_an_unbiased_model_is_constant():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("simulated", ["model", "data", "both"])
+@pytest.mark.parametrize("simulated", ["model", "both"])
 def test_bias_is_found_by_the_classifier_alone(simulated):
     # 8,192 U-turns, seed 0, z <= 4.5 in 14 shares; the null and a planted bias.
     blind = lambda way, which: ClassifierOnly(way) if which else way
-    data = blind(DATA, simulated != "model")
+    data = blind(DATA, simulated == "both")
     known = fairness.share(DATA, BIASED, TIMES[1:])
-    biased = fairness.share(data, blind(BIASED, simulated != "data"), TIMES[1:])
+    biased = fairness.share(data, ClassifierOnly(BIASED), TIMES[1:])
     z = (biased.share - known.share) / biased.stderr
     assert np.max(np.abs(z)) < 4.5
     assert biased.biased
     half = np.asarray(biased.half.time) - np.asarray(known.half.time)
     assert np.all(np.abs(half) < 4.5 * np.asarray(biased.half.stderr))
-    fair = fairness.share(data, blind(DATA, simulated != "data"), TIMES[1:])
+    fair = fairness.share(data, ClassifierOnly(DATA), TIMES[1:])
     assert not fair.biased
     assert fair.p_value > 0.01
 
@@ -262,11 +268,11 @@ def test_sampled_tables_agree_with_quadrature_and_keep_their_balance():
 
 @pytest.mark.slow
 def test_error_of_the_gap_is_that_of_repeated_runs():
-    # 24 runs of 2,048 draws: scatter over mean error within 1 +- 0.45 (3 sigma), and no
+    # 24 runs of 1,024 draws: scatter over mean error within 1 +- 0.45 (3 sigma), and no
     # mean shift beyond 4 errors.
     options: dict[str, Any] = {
         "method": "sampled",
-        "num_replicas": 2048,
+        "num_replicas": 1024,
         "block_size": 64,
     }
     gaps = [
@@ -281,14 +287,14 @@ def test_error_of_the_gap_is_that_of_repeated_runs():
 
 @pytest.mark.slow
 def test_fair_models_are_rarely_called_biased():
-    # 100 runs of a fair model by its classifier: p < 0.05 in at most 5 % + 3 sigma.
+    # 40 runs of a fair model by its classifier: p < 0.05 in at most 5 % + 3 sigma.
     fair = ClassifierOnly(DATA)
     options: dict[str, Any] = {"num_replicas": 1024, "block_size": 64}
     low = [
         fairness.share(DATA, fair, TIMES, key=jr.key(seed), **options).p_value < 0.05
-        for seed in range(100)
+        for seed in range(40)
     ]
-    assert np.mean(low) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100)
+    assert np.mean(low) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
 
 
 @pytest.mark.slow
@@ -340,10 +346,10 @@ def test_printed_survival_along_the_flow():
 
 @pytest.mark.slow
 def test_simulated_flow_agrees_with_the_map_of_quantiles():
-    # 2,048 flows of 64 steps, seed 0: z <= 4.5, by a model of other weights.
+    # 1,024 flows, seed 0: z <= 4.5, by a model of other weights.
     ten, other = two([0.9, 0.1], mean=10.0), two([0.7, 0.3], mean=10.0)
     times = np.log(10 / M[2:])
-    options: dict[str, Any] = {"num_replicas": 2048, "block_size": 64}
+    options: dict[str, Any] = {"num_replicas": 1024, "block_size": 64}
     exact = fairness.flow_survival(ten, times, None, other)
     drawn = fairness.flow_survival(ten, times, None, other, method="sampled", **options)
     z = (drawn.flow.destination - exact.flow.destination) / drawn.flow.stderr

@@ -25,7 +25,7 @@ from jaxwin.targets import AbstractLabelledTarget, Empirical, GaussianMixture, r
 
 SIGMAS = [1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1e3]
 ALPHA = float(np.float32(0.7))
-MOVES = 16
+MOVES = 8
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def exact(
 
     def log_joint(x: np.ndarray, alpha: float, sigma: float) -> np.ndarray:
         offset = x - alpha * means
-        inside = offset if basis is None else np.einsum("kd,kdr->kr", offset, basis)
+        inside = offset if basis is None else (offset[:, None] @ basis)[:, 0]
         noised = alpha**2 * values + sigma**2
         return -0.5 * np.sum(inside**2 / noised + np.log(noised), axis=1)
 
@@ -116,7 +116,8 @@ def general(rng, sigma, *, k, d, kind, scale=1.0, spread=0.1, offset=0.0) -> Row
         values = scale * np.arange(1, d + 1.0) ** -1.0
         values = values * np.exp(spread * rng.normal(size=(k, d)))
         tilt = np.linalg.qr(np.eye(d) + 2e-3 * rng.normal(size=(k, d, d)))[0]
-        dense = np.einsum("kir,kr,kjr->kij", turn @ tilt, values, turn @ tilt)
+        axes = turn @ tilt
+        dense = (axes * values[:, None]) @ np.swapaxes(axes, 1, 2)
         dense = ((dense + np.swapaxes(dense, 1, 2)) / 2).astype(np.float32)
         law = GaussianMixture.full(means, dense)
         values, basis = np.linalg.eigh(dense.astype(np.float64))
@@ -327,12 +328,10 @@ MEANS = np.random.default_rng(2).normal(size=(4, 784)).astype(np.float32)
     "build",
     [
         lambda: GaussianMixture.isotropic(MEANS, 0.0),
-        lambda: GaussianMixture.diagonal(MEANS, np.ones(784)),
         lambda: GaussianMixture.low_rank(MEANS, MEANS[:2].T, 0.0),
         lambda: Empirical(MEANS, np.arange(4)),
-        lambda: Empirical(MEANS, np.arange(4), 0.1),
     ],
-    ids=["points", "diagonal", "low rank", "data", "kernel"],
+    ids=["points", "low rank", "data"],
 )
 def test_everything_is_finite_and_single(build):
     """No overflow at either end, no float64 on the way; sigma = 0 has its limit."""

@@ -112,6 +112,7 @@ def test_free_entropy_by_monte_carlo():
     assert abs(ratio.var() - float(found.variance)) < 4 * spread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mu", "d"), [(0.4, 9), (3.0, 10**5)])
 def test_two_means_give_the_time_of_the_source(mu, d):
     means = mu * np.stack([np.ones(d), -np.ones(d)])

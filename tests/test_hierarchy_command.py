@@ -19,6 +19,7 @@ from jaxwin.cli import _common, _terminal
 from jaxwin.report import _hierarchy_sizes, hierarchy_of
 from jaxwin.report._hierarchy_grid import mean_field_grid, spread
 from jaxwin.report._hierarchy_sizes import Sizes, block_size, needed_bytes
+from jaxwin.report._table import in_brackets
 from jaxwin.targets import RandomHierarchy
 
 TINY = {"symbols": 3, "rules": 2, "branching": 2, "depth": 3}
@@ -37,6 +38,7 @@ KEYS = {
     "chi_static",
     "mean_field",
     "naive_half_snr",
+    "deep",
 }
 
 
@@ -122,6 +124,14 @@ def test_noises_bracket_the_transition():
     assert grid[-1] > 0.85
 
 
+def test_errors_in_brackets():
+    assert in_brackets(0.4724, 0.0071) == "0.472(7)"
+    assert in_brackets(0.4724, 0.0996) == "0.5(1)"
+    assert in_brackets(6.756, 12.0) == "7(12)"
+    assert in_brackets(6.75, 0.0) == "6.750"
+    assert in_brackets(np.nan, 0.1) == "–"
+
+
 def test_noises_spread_over_everything_where_nothing_falls():
     places = np.linspace(0, 1, 11)
     flat = np.ones((11, 2))
@@ -160,15 +170,24 @@ def test_tables_are_averaged(study):
         )
         for table in range(2)
     ]
+    mean = found.average
     same = np.stack([one.same for one in each])
-    np.testing.assert_allclose(found.same, same.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(mean.same, same.mean(axis=0), rtol=1e-12)
     apart = np.abs(same[0] - same[1]) / 2
-    np.testing.assert_allclose(found.same_spread, apart, atol=1e-12)
+    np.testing.assert_allclose(mean.same_stderr, apart, atol=1e-12)
     sampling = np.sqrt(each[0].same_stderr ** 2 + each[1].same_stderr ** 2) / 2
-    np.testing.assert_allclose(found.same_stderr, sampling, atol=1e-12)
-    times = [float(one.half.time[0]) for one in each]
-    assert float(found.half.time[0]) == pytest.approx(np.mean(times))
-    assert float(found.half.stderr[0]) == pytest.approx(abs(times[0] - times[1]) / 2)
+    np.testing.assert_allclose(mean.same_sampling_stderr, sampling, atol=1e-12)
+    # Variance of two tables, less the mean of what sampling adds.
+    square = 2 * apart**2 - 2 * sampling**2
+    np.testing.assert_allclose(mean.same_spread**2, np.maximum(square, 0), atol=1e-12)
+    for name in ("early", "half", "late"):
+        times = np.stack([getattr(one, name).time for one in each])
+        place = getattr(mean, name)
+        # NaN, and said not to be found, where one of the two never gets there.
+        np.testing.assert_allclose(place.time, times.mean(axis=0))
+        np.testing.assert_allclose(place.stderr, np.abs(times[0] - times[1]) / 2)
+        np.testing.assert_array_equal(place.found, np.isfinite(times).all(axis=0))
+    assert np.all(mean.half.found[:-1])
     assert found.tables.same.shape == (2, 5, 4)
     assert study.count == 512
 
@@ -219,7 +238,7 @@ def test_command_writes_a_folder(capsys):
     assert half["low"] <= half["value"] <= half["high"]
     assert half["value"] == pytest.approx(1 / np.expm1(2 * ou["value"]))
     with xarray.open_dataset("jaxwin-hierarchy/results.nc", engine="h5netcdf") as data:
-        same = data["gaussian.same"]
+        same = data["gaussian.average.same"]
         np.testing.assert_allclose(same[:, 0], channel["levels"][0]["same"])
         assert data["gaussian.tables.purity"].shape == (1, 5, 4)
         assert same.attrs["units"] == "probability"

@@ -203,6 +203,7 @@ def test_widest_gap_of_a_list():
 # Lost dimensions ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_shares_of_a_gaussian_are_its_own():
     law = hidden_manifold(100, (20, 20), (1.0, 0.1))
     alpha, sigma = levels(0.01)

@@ -49,20 +49,19 @@ def test_two_deltas_at_reference_points():
             two_clusters(p, 1),
             times,
             process=VariancePreserving(0.1, 20.0),
-            num_replicas=2**15,
+            num_replicas=2**13,
             block_size=256,
         )
         expected = np.array(row.split(), float)
         error = found.stderr
         # The table is rounded to 1e-8.
         assert np.all(np.abs(found.weight[:, 0] - expected) < 4 * error + 6e-9)
-        assert error.max() < 1.2e-3
+        assert error.max() < 2.4e-3
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dimension", "p"), [(1, 0.95), (64, 0.75)])
-def test_curve_and_start_of_two_clusters(dimension, p):
-    variance, half = 0.02, 2.0
+def test_curve_and_start_of_two_clusters():
+    dimension, p, variance, half = 64, 0.75, 0.02, 2.0
     times = np.linspace(0.05, 2.4, 24)
     law = two_clusters(p, dimension, variance, half)
     found = late_start.misplaced(law, times, num_replicas=8192, key=jr.key(1))
@@ -87,7 +86,7 @@ def test_curve_and_start_of_two_clusters(dimension, p):
 @pytest.mark.slow
 def test_equal_classes_never_lose_weight():
     found = late_start.misplaced(
-        two_clusters(0.5, 2, 0.1), np.linspace(0.05, 3, 12), num_replicas=8192
+        two_clusters(0.5, 2, 0.1), np.linspace(0.05, 3, 12), num_replicas=2048
     )
     assert found.always
     assert not bool(found.start.found)
@@ -107,6 +106,7 @@ def test_kept_nowhere():
     assert not bool(found.start.found)
 
 
+@pytest.mark.slow
 def test_no_start_where_the_noisy_end_misplaces():
     # E p - p changes sign at little noise: below the level first, and above it last.
     times = np.linspace(0.005, 0.25, 12)
@@ -133,15 +133,13 @@ def points():
 def test_weights_of_a_data_set_are_those_of_its_start_law(points):
     law = Empirical(*points)
     times = np.array([0.5, 1.0, 1.5, 2.0])
-    found = late_start.misplaced(law, times, num_replicas=8192, key=jr.key(2))
+    found = late_start.misplaced(law, times, num_replicas=4096, key=jr.key(2))
+    draw = eqx.filter_jit(lambda start, keys: jax.vmap(start)(keys))
+    posterior = jax.jit(jax.vmap(law.label_log_posterior, (0, None, None)))
     for i, t in enumerate(times[:2]):
         start = late_start.start_law(law, t)
-        draws = jax.vmap(start)(jr.split(jr.key(i + 7), 8192))
-        alpha, sigma = OU.levels(t)
-        posterior = jax.vmap(
-            lambda x, a=alpha, s=sigma: law.label_log_posterior(x, a, s)
-        )
-        p = np.exp(np.asarray(posterior(draws)))
+        draws = draw(start, jr.split(jr.key(i + 7), 4096))
+        p = np.exp(np.asarray(posterior(draws, *OU.levels(t))))
         error = p.std(axis=0) / np.sqrt(len(p))
         assert np.all(np.abs(found.weight[i] - p.mean(axis=0)) < 4.5 * error + 1e-12)
         # The control variates earn their keep.
@@ -152,7 +150,6 @@ def test_weights_of_a_data_set_are_those_of_its_start_law(points):
 @pytest.mark.parametrize(
     "law",
     [
-        GaussianMixture.isotropic(np.eye(3, 5), [0.1, 0.3, 0.2], [0.5, 0.2, 0.3]),
         GaussianMixture.low_rank(np.eye(2, 5), np.ones((2, 5, 1)), [0.1, 0.2]),
         GaussianMixture.isotropic(np.zeros((1, 4)), [2.0]),
         Empirical(np.random.default_rng(0).normal(size=(4, 7))),

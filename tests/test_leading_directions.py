@@ -60,8 +60,8 @@ def test_where_one_data_point_is_left_nothing_leads():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dimension", [300, pytest.param(90, marks=pytest.mark.slow)])
-def test_multiple_eigenvalues_are_found_as_often_as_they_occur(dimension):
+def test_multiple_eigenvalues_are_found_as_often_as_they_occur():
+    dimension = 300
     law = hidden_manifold(dimension, (20, 3, 17), (1.0, 0.5, 0.1))
     alpha, sigma = levels(0.04)
     found = leading(law, jr.normal(jr.key(1), (dimension,)), alpha, sigma, 25)
@@ -103,8 +103,8 @@ def test_leading_in_float32():
         law,
     )
     x = jr.normal(jr.key(1), (300,))
-    wide = leading(law, x, 0.8, 0.6, 5)
+    values = np.linalg.eigvalsh(law.score_jacobian(x, 0.8, 0.6))
     found = leading(single, x.astype(jnp.float32), 0.8, 0.6, 5)
     assert found.normalised.dtype == jnp.float32
-    np.testing.assert_allclose(found.normalised, wide.normalised, atol=2e-5)
+    np.testing.assert_allclose(found.normalised, -(0.6**2) * values[:-6:-1], atol=2e-5)
     assert bool(found.converged)

@@ -1,6 +1,6 @@
-"""U-turns of hierarchies against sums over all words, printed rows and mean field."""
+"""U-turns of hierarchies against sums over all words."""
 
-import itertools
+import functools
 import re
 
 import equinox as eqx
@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
-from batteries import some
 from grown import T1
 
 from jaxwin.analysis import hierarchy
@@ -25,8 +24,19 @@ from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.targets import RandomHierarchy
 from jaxwin.targets.random_hierarchy import enumerate_trees
 
-TREES = enumerate_trees(T1).trees
-WORDS = TREES[-1]
+# Three children, three classes of two symbols, rules by level, and no weight equal.
+THREE = RandomHierarchy(
+    [
+        [[[0, 0, 1], [1, 0, 1]], [[1, 1, 0], [0, 1, 1]], [[1, 0, 0], [1, 1, 1]]],
+        [[[0, 0, 0], [0, 1, 1], [1, 0, 1]], [[0, 0, 1], [1, 1, 0], [0, 1, 0]]],
+    ],
+    [0.5, 0.3, 0.2],
+    rule_weights=(
+        np.array([[0.7, 0.3], [0.4, 0.6], [0.25, 0.75]]),
+        np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]]),
+    ),
+)
+LAWS = {"T1": T1, "three": THREE}
 
 
 def ou_time(snr):
@@ -34,54 +44,101 @@ def ou_time(snr):
     return 0.5 * np.log1p(1 / np.asarray(snr, float))
 
 
-# The exact answer on T1: all words, all observations
+# The exact answer on a tiny tree: all words, all observations
 
 
-def likelihoods(channel: str, noise: float) -> np.ndarray:
-    """P(observation | word), (24, observations)."""
+def likelihoods(
+    law: RandomHierarchy, channel: str, noise: float, sites: slice = slice(None)
+) -> np.ndarray:
+    """P(what is seen at some sites | tree), (trees, observations)."""
+    words, q = enumerate_trees(law).trees[-1][:, sites], law.num_symbols
+    # Of one symbol; what is erased is the last observation.
+    each = (1 - noise) * np.eye(q) + noise / q
     if channel == "masking":
-        masks = np.array(list(itertools.product([0, 1], repeat=4)))
-        p = np.prod(np.where(masks, noise, 1 - noise), axis=1)
-        seen = np.where(masks[None], -1, WORDS[:, None])
-        flat = seen.reshape(-1, 4)
-        _, where = np.unique(flat, axis=0, return_inverse=True)
-        table = np.zeros((24, where.max() + 1))
-        np.add.at(table, (np.repeat(np.arange(24), 16), where), np.tile(p, 24))
-        return table
-    seen = np.array(list(itertools.product(range(3), repeat=4)))
-    each = np.where(seen[None] == WORDS[:, None], 1 - noise + noise / 3, noise / 3)
-    return each.prod(axis=2)
+        each = np.c_[(1 - noise) * np.eye(q), np.full(q, noise)]
+    table = np.ones((len(words), 1))
+    for symbols in words.T:
+        table = (table[:, :, None] * each[symbols][:, None]).reshape(len(words), -1)
+    return table
 
 
-def exactly(channel: str, noise: float) -> dict[str, np.ndarray]:
-    """All that `level_curves` and `recomposition` estimate, by plain sums."""
-    table = likelihoods(channel, noise)
-    posterior = table / np.maximum(table.sum(axis=0), 1e-300)
-    # P(word w returns as word u).
+def at_height(law: RandomHierarchy) -> np.ndarray:
+    """Height of the lowest common ancestor of two leaves, counted by climbing."""
+    leaf, height = np.arange(law.num_sites), 0
+    while np.any(leaf[:, None] != leaf):
+        height = height + (leaf[:, None] != leaf)
+        leaf = leaf // law.branching
+    return np.asarray(height)
+
+
+def exactly(law: RandomHierarchy, channel: str, noise: float) -> dict[str, np.ndarray]:
+    """All that analyses of U-turns estimate, by plain sums over trees."""
+    trees, log_p = enumerate_trees(law)
+    p, table, words = np.exp(log_p), likelihoods(law, channel, noise), trees[-1]
+    seen = p @ table
+    posterior = p[:, None] * table / np.maximum(seen, 1e-300)
+    # P(tree w returns as tree u), and P(w, then u).
     turn = table @ posterior.T
-    same, kept = [], []
-    other = TREES[0] != TREES[0].T
-    for level in TREES:
+    pairs = p[:, None] * turn
+    apart = p[:, None] * p
+    same, kept, chance, independent, known = [], [], [], [], []
+    other = trees[0] != trees[0].T
+    log = lambda p: np.log(np.where(p > 0, p, 1))
+    entropy = lambda p: -np.sum(p * log(p), axis=-1)
+    for level, size in zip(trees, law.symbols_of_levels, strict=True):
         equal = np.mean(level[:, None] == level[None], axis=2)
-        same.append(np.sum(turn * equal) / 24)
-        kept.append(np.sum(turn * equal * other) / np.sum(turn * other))
-    spins = np.where(WORDS[:, None] == WORDS[None], -1.0, 1.0)
+        same.append(np.sum(pairs * equal))
+        chance.append(np.sum(apart * equal))
+        kept.append(np.sum(pairs * equal * other) / np.sum(pairs * other))
+        independent.append(np.sum(apart * equal * other) / np.sum(apart * other))
+        has = level[..., None] == np.arange(size)
+        prior = entropy(np.einsum("t,tna->na", p, has))
+        left = entropy(np.einsum("to,tna->nao", posterior, has).swapaxes(1, 2)) @ seen
+        known.append(np.mean(prior - left))
+    spins = np.where(words[:, None] == words[None], -1.0, 1.0)
     mean = np.einsum("wu,wui->wi", turn, spins)
-    second = np.einsum("wu,wui,wuj->wij", turn, spins, spins)
-    dynamic = np.mean(second - mean[:, :, None] * mean[:, None], axis=0)
-    static = np.cov(mean.T, bias=True)
-    height = np.array([[0, 1, 2, 2], [1, 0, 2, 2], [2, 2, 0, 1], [2, 2, 1, 0]])
-    by_height = lambda c: np.array([c[height == h].mean() for h in range(3)])
+    second = np.einsum("wu,wui,wuj->ij", pairs, spins, spins)
+    products = np.einsum("w,wi,wj->ij", p, mean, mean)
+    dynamic, static = second - products, products - np.outer(p @ mean, p @ mean)
+    height = at_height(law)
+    heights = range(1 + law.depth)
+    by_height = lambda c: np.array([c[height == h].mean() for h in heights])
     total = dynamic + static
+    log_ratio = log(table) - log(seen)
     return {
         "same": np.array(same),
+        "chance": np.array(chance),
         "kept": np.array(kept[1:]),
+        "independent": np.array(independent[1:]),
+        "class_changed": np.sum(pairs * other),
         "total": by_height(total),
         "dynamic": by_height(dynamic),
         "chi": total.sum() / np.trace(total),
         "chi_within": dynamic.sum() / np.trace(dynamic),
         "chi_static": static.sum() / np.trace(total),
+        "word": np.sum(p[:, None] * table * log_ratio),
+        "nodes": np.array(known),
+        # 1 - sum_a P(a)^2 of a leaf is what its one-hot errs by.
+        "squared_error": law.num_sites * (1 - same[-1]),
     }
+
+
+def from_below(law: RandomHierarchy, channel: str, noise: float) -> np.ndarray:
+    """Beliefs in true symbols by what is seen below nodes, all symbols alike before."""
+    trees, log_p = enumerate_trees(law)
+    p, found = np.exp(log_p), []
+    for depth, level in enumerate(trees):
+        width, each = law.branching ** (law.depth - depth), []
+        for node, symbols in enumerate(level.T):
+            below = slice(node * width, (node + 1) * width)
+            table = likelihoods(law, channel, noise, below)
+            has = symbols[:, None] == np.arange(law.symbols_of_levels[depth])
+            # Nodes outside are independent of those below, given the symbol.
+            given = (p[:, None] * has / np.maximum(p @ has, 1e-300)).T @ table
+            belief = given / np.maximum(given.sum(axis=0), 1e-300)
+            each.append(np.sum(p[:, None] * table * belief[symbols]))
+        found.append(np.mean(each))
+    return np.array(found)
 
 
 CHANNELS = {"masking": Masking(), "uniform": UniformCorruption()}
@@ -104,20 +161,41 @@ NOISES = np.array([0.1, 0.25, 0.5, 0.75])
 def test_sums_over_words_are_those_printed(channel):
     """Sections 6.5 and 6.23."""
     for noise, printed in PRINTED[channel].items():
-        np.testing.assert_allclose(exactly(channel, noise)["same"], printed, atol=6e-6)
+        np.testing.assert_allclose(
+            exactly(T1, channel, noise)["same"], printed, atol=6e-6
+        )
     for noise, printed in KEPT[channel].items():
-        np.testing.assert_allclose(exactly(channel, noise)["kept"], printed, atol=6e-7)
+        np.testing.assert_allclose(
+            exactly(T1, channel, noise)["kept"], printed, atol=6e-7
+        )
 
 
-@pytest.mark.parametrize("channel", some(CHANNELS, ["masking"]))
-def test_curves_and_correlations_of_a_tiny_tree(channel):
-    """40,000 turns of T1, every quantity within 4.5 s.e.; seed 0."""
-    found = hierarchy.level_curves(T1, CHANNELS[channel], NOISES, num_turns=40_000)
+@pytest.mark.slow
+def test_three_children_have_heights():
+    """Of 81 ordered pairs of leaves 9, 18 and 54 meet at heights 0, 1 and 2."""
+    np.testing.assert_array_equal(np.bincount(at_height(THREE).ravel()), [9, 18, 54])
+    height = [[0, 1, 2, 2], [1, 0, 2, 2], [2, 2, 0, 1], [2, 2, 1, 0]]
+    np.testing.assert_array_equal(at_height(T1), height)
+    for noise in NOISES:
+        # All 162 trees have words of their own, and all that is seen has a probability.
+        table = likelihoods(THREE, "masking", noise)
+        assert table.shape == (162, 3**9)
+        np.testing.assert_allclose(table.sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "channel"), [("T1", "masking"), ("three", "uniform")])
+def test_curves_and_correlations_of_a_tiny_tree(name, channel):
+    """40,000 turns, every quantity within 4.5 s.e.; seed 0."""
+    law = LAWS[name]
+    found = hierarchy.level_curves(law, CHANNELS[channel], NOISES, num_turns=40_000)
     assert found.turns == 40_000
-    np.testing.assert_allclose(found.chance, [1 / 3, 13 / 36, 13 / 36], atol=1e-12)
+    if name == "T1":
+        np.testing.assert_allclose(found.chance, [1 / 3, 13 / 36, 13 / 36], atol=1e-12)
     for i, noise in enumerate(NOISES):
-        true = exactly(channel, noise)
-        for name, value, error in (
+        true = exactly(law, channel, noise)
+        np.testing.assert_allclose(found.chance, true["chance"], atol=1e-12)
+        for key, value, error in (
             ("same", found.same, found.same_stderr),
             ("same", found.drawn, found.drawn_stderr),
             ("same", found.purity, found.purity_stderr),
@@ -127,8 +205,8 @@ def test_curves_and_correlations_of_a_tiny_tree(channel):
             ("chi_within", found.chi_within, found.chi_within_stderr),
             ("chi_static", found.chi_static, found.chi_static_stderr),
         ):
-            z = (value[i] - true[name]) / error[i]
-            assert np.all(np.abs(z) < 4.5), (name, noise, z)
+            z = (value[i] - true[key]) / error[i]
+            assert np.all(np.abs(z) < 4.5), (key, noise, z)
             # An error that is no error would pass anything.
             assert np.all(error[i] < 0.03)
     gap = (found.same - found.purity) / found.nishimori_stderr
@@ -170,17 +248,45 @@ def test_pooled_covariances_are_dynamics_and_starts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channel", CHANNELS)
-def test_new_class_old_parts(channel):
+@pytest.mark.parametrize(("name", "channel"), [("T1", "masking"), ("three", "uniform")])
+def test_new_class_old_parts(name, channel):
     """Section 6.23: 20,000 turns within 4.5 s.e.; independent data exactly."""
-    found = hierarchy.recomposition(T1, CHANNELS[channel], NOISES, num_turns=20_000)
+    law = LAWS[name]
+    found = hierarchy.recomposition(law, CHANNELS[channel], NOISES, num_turns=20_000)
     for i, noise in enumerate(NOISES):
-        z = (found.kept[i] - exactly(channel, noise)["kept"]) / found.kept_stderr[i]
+        true = exactly(law, channel, noise)
+        z = (found.kept[i] - true["kept"]) / found.kept_stderr[i]
         assert np.all(np.abs(z) < 4.5)
         assert np.all(found.kept_stderr[i] < 0.005)
-    np.testing.assert_allclose(found.independent, [0.2916666667, 0.3489583333], 6e-10)
+        z = (found.class_changed - true["class_changed"]) / found.class_changed_stderr
+        assert abs(z[i]) < 4.5
+        np.testing.assert_allclose(found.independent, true["independent"], atol=1e-12)
+    if name == "T1":
+        printed = [0.2916666667, 0.3489583333]
+        np.testing.assert_allclose(found.independent, printed, 6e-10)
     with pytest.raises(ValueError, match="has no posterior"):
-        hierarchy.recomposition(T1, EpsilonBelief(), NOISES)
+        hierarchy.recomposition(law, EpsilonBelief(), NOISES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_what_words_tell_of_three_children(channel):
+    """Information, errors and upward beliefs: 12,000 draws within 4.5 s.e."""
+    ask = THREE, CHANNELS[channel], NOISES
+    told = hierarchy.hierarchy_information(*ask, num_draws=12_000, block_size=96)
+    up = hierarchy.upward_beliefs(*ask, num_draws=12_000, block_size=96)
+    for i, noise in enumerate(NOISES):
+        true = exactly(THREE, channel, noise)
+        true["up"] = from_below(THREE, channel, noise)
+        for name, value, error in (
+            ("word", told.word, told.word_stderr),
+            ("nodes", told.nodes, told.nodes_stderr),
+            ("squared_error", told.squared_error, told.squared_error_stderr),
+            ("up", up.belief, up.stderr),
+        ):
+            z = (value[i] - true[name]) / error[i]
+            assert np.all(np.abs(z) < 4.5), (name, noise, z)
+            assert np.all(error[i] < 0.02)
 
 
 @pytest.mark.slow
@@ -226,105 +332,6 @@ def test_beliefs_that_no_channel_gives():
     assert not Observed(T1, EpsilonBelief()).has_exact_labels
 
 
-# Larger trees: printed rows and mean field
-
-
-@pytest.mark.slow
-def test_upward_beliefs_and_mean_field():
-    """Section 4.6, eps_belief: 16 tables within 4.5 s.e., mean field beside them."""
-    noises = [0.4, 0.6, 0.7, 0.8, 0.9]
-    printed = {
-        (16, 4): ([0.9890, 0.9514, 0.8338, 0.2685, 0.0682], [5, 13, 26, 27, 1]),
-        (8, 3): ([0.9159, 0.6707, 0.3925, 0.1866, 0.1344], [21, 55, 46, 15, 3]),
-    }
-    for (v, m), (values, errors) in printed.items():
-        found = np.stack(
-            [
-                hierarchy.upward_beliefs(
-                    RandomHierarchy.draw(key, v, m, 2, 6),
-                    EpsilonBelief(),
-                    noises,
-                    num_draws=128,
-                ).belief[:, 0]
-                for key in jr.split(jr.key(1), 16)
-            ]
-        )
-        error = found.std(axis=0, ddof=1) / 4
-        z = (found.mean(0) - values) / np.hypot(error, 1e-4 * np.array(errors))
-        assert np.all(np.abs(z) < 4.5)
-        theory = hierarchy.mean_field_curves(jnp.array(noises), v, m, 2, 6)
-        # Low near eps*: by 7 % at 16 symbols and by 9 % at 8.
-        ratio = theory.upward[:, -1] / np.array(values)
-        assert np.all((ratio > (0.93 if v == 16 else 0.91)) & (ratio < 1.0))
-
-
-@pytest.mark.slow
-def test_gaussian_class_curves():
-    """Section 4.6: class probabilities at L = 6, s.e. of the prints about .01."""
-    snr = np.array([6.0, 4.0, 3.0, 2.0, 1.0])
-    printed = [0.910, 0.541, 0.241, 0.0918, 0.0655]
-    average, each = hierarchy.over_rules(
-        lambda key: RandomHierarchy.draw(key, 16, 4, 2, 6),
-        8,
-        Gaussian(),
-        ou_time(snr),
-        num_turns=512,
-    )
-    z = (average.same[:, 0] - printed) / np.hypot(average.same_stderr[:, 0], 0.01)
-    assert np.all(np.abs(z) < 4)
-    assert average.tables == len(each) == 8
-    assert average.turns == 8 * 512
-    # The scatter of tables is more than that of sampling.
-    assert np.all(average.same_spread >= 0)
-    assert np.any(average.same_stderr > 1.2 * average.same_sampling_stderr)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("channel", "noises", "printed"),
-    [
-        (
-            Gaussian(),
-            ou_time([8.0, 7.0, 6.6, 6.2]),
-            [[0.958, 0.986, 0.946, 3.36, 0.11], [0.710, 0.905, 0.896, 5.00, 0.17]]
-            + [[0.472, 0.813, 0.862, 5.97, 0.19], [0.212, 0.671, 0.818, 5.43, 0.16]],
-        ),
-        (
-            Masking(),
-            [0.22, 0.25, 0.29, 0.34],
-            [[0.884, 0.962, 0.911, 2.45, 0.08], [0.727, 0.910, 0.885, 2.80, 0.08]]
-            + [[0.338, 0.743, 0.842, 3.40, 0.10], [0.068, 0.489, 0.780, 2.73, 0.08]],
-        ),
-        (
-            EpsilonBelief(),
-            [0.65, 0.70, 0.73, 0.76],
-            [[0.985, 0.995, 0.939, 2.61, 0.17], [0.918, 0.971, 0.894, 3.70, 0.08]]
-            + [[0.349, 0.740, 0.799, 9.33, 0.14], [0.0324, 0.228, 0.607, 4.32, 0.08]],
-        ),
-    ],
-    ids=["Gaussian", "masking", "eps_belief"],
-)
-def test_curves_of_the_papers_sizes(channel, noises, printed):
-    """Sections 4.3 and 4.4, L = 10: 4 tables of 96 turns, float32, 4.5 s.e."""
-    single = lambda law: jax.tree.map(
-        lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == float else leaf, law
-    )
-    average, _ = hierarchy.over_rules(
-        lambda key: single(RandomHierarchy.draw(key, 32, 8, 2, 10)),
-        4,
-        channel,
-        noises,
-        num_turns=96,
-        block_size=8,
-    )
-    printed = np.array(printed)
-    levels = average.same[:, [0, 5, 10]]
-    error = np.hypot(average.same_stderr[:, [0, 5, 10]], 0.007)
-    assert np.all(np.abs(levels - printed[:, :3]) < 4.5 * error)
-    error = np.hypot(average.chi_stderr, printed[:, 4])
-    assert np.all(np.abs(average.chi - printed[:, 3]) < 4.5 * error)
-
-
 # Programs
 
 
@@ -335,6 +342,7 @@ def program(depth: int) -> str:
     return jax.jit(call).lower(turns, jr.key(0), jnp.arange(4)).as_text()
 
 
+@pytest.mark.slow
 def test_program_grows_by_the_level():
     """Each level adds as much as the last: no look-up is made of all before it."""
     lines = [program(depth).count("\n") for depth in (3, 4, 5, 6)]
@@ -360,6 +368,17 @@ def test_new_values_do_not_recompile():
 
 
 @pytest.mark.slow
+def test_rules_are_resumed_table_by_table(tmp_path):
+    draw = lambda key: RandomHierarchy.draw(key, 3, 2, 2, 2)
+    ask = functools.partial(hierarchy.over_rules, draw, 2, Masking(), NOISES)
+    whole, _ = ask(num_turns=64, block_size=4, folder=tmp_path)
+    (tmp_path / "table_2").rename(tmp_path / "gone")
+    again, _ = ask(num_turns=64, block_size=4, folder=tmp_path, resume=True)
+    np.testing.assert_array_equal(again.same, whole.same)
+    assert len(list(tmp_path.glob("table_*"))) == 2
+
+
+@pytest.mark.slow
 def test_replicas_do_not_depend_on_their_block():
     turns = Turns(T1, UniformCorruption(), jnp.array([0.2, 0.6]))
     many = eqx.filter_jit(lambda replicas: turns.many(jr.key(0), replicas))
@@ -380,7 +399,9 @@ def test_halves_lie_where_curves_cross():
         at = float(half.time)
         middle = (1 + found.chance[level]) / 2
         true = np.interp(
-            at, noises, [exactly("masking", noise)["same"][level] for noise in noises]
+            at,
+            noises,
+            [exactly(T1, "masking", noise)["same"][level] for noise in noises],
         )
         assert abs(true - middle) < 0.02
         assert float(half.low) < at < float(half.high)

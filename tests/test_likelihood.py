@@ -98,12 +98,11 @@ def bounds(score, xs, times, key=KEY, **options):
     return jax.vmap(one)(xs, jnp.arange(len(xs)))
 
 
-# Every clock with every covariance and every dimension, all of which meet.
+# Every clock; every covariance and every dimension, and most of their pairs.
 KINDS, DIMENSIONS = ("isotropic", "diagonal", "full"), (1, 2, 5)
 CASES = [
-    pytest.param(clock, kind, DIMENSIONS[(i + j) % 3], id=f"{clock}-{kind}")
+    pytest.param(clock, KINDS[i % 3], DIMENSIONS[(i + i // 3) % 3], id=clock)
     for i, clock in enumerate(CLOCKS)
-    for j, kind in enumerate(KINDS)
 ]
 
 
@@ -165,9 +164,7 @@ class Undefined(AbstractScore):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kind", some(["isotropic", "diagonal", "kernel"], ["diagonal"])
-)
+@pytest.mark.parametrize("kind", ["diagonal", "kernel"])
 def test_from_pure_noise_to_clean_data(kind):
     """u from 1, where f is infinite, to 0, where no score is defined by the mean."""
     points = np.random.default_rng(0).normal(size=(9, 4))
@@ -327,6 +324,7 @@ def test_float32_and_new_values_do_not_recompile(kind):
             return log_likelihood(score, x, times)
         return elbo(score, x, times, key, draws=256)
 
+    wide_bound = eqx.filter_jit(partial(elbo, draws=256))
     means = np.float32(np.random.default_rng(2).normal(size=(3, 2)))
     for i, end in enumerate([0.05, 0.1]):
         law = GaussianMixture.isotropic(means * (1 + i), np.float32(0.3 + i))
@@ -341,7 +339,7 @@ def test_float32_and_new_values_do_not_recompile(kind):
         else:
             # The same draws in float64.
             score = ExactScore(wide, OU)
-            truth = elbo(score, jnp.asarray(x), times, jr.key(i), draws=256).value
+            truth = wide_bound(score, jnp.asarray(x), times, jr.key(i)).value
             assert float(found.value) == pytest.approx(float(truth), abs=5e-3)
     assert len(traced) == 1
 

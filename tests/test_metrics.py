@@ -13,7 +13,6 @@ import scipy.linalg
 import scipy.stats
 from batteries import some
 from jaxtyping import DTypeLike
-from scipy.integrate import quad
 from scipy.spatial.distance import cdist
 from test_precision import check
 
@@ -164,10 +163,8 @@ def brute(kernel, x, y):
     ("n", "m", "d"),
     [
         (2, 2, 2),
-        (30, 41, DIRECT),
         (30, 41, 40),
-        (TILE + 1, 2 * TILE + 7, 2),
-        (TILE, 2 * TILE + 7, DIRECT + 1),
+        (TILE + 1, 2 * TILE + 7, DIRECT),
     ],
 )
 def test_pairs_against_whole_matrices(n, m, d):
@@ -200,21 +197,21 @@ def test_the_line_is_the_plane_with_nothing_across():
 
 @pytest.mark.slow
 def test_laws_of_gaussians():
-    """20,000 samples each; within 4 standard errors of closed forms and quadrature."""
-    n, d, shift, std, h = 20_000, 3, 0.6, 1.4, 1.2
+    """8,000 samples each; within 4 standard errors of closed forms and quadrature."""
+    n, d, shift, std, h = 8000, 3, 0.6, 1.4, 1.2
     x = RNG.normal(size=(n, d))
     y = std * RNG.normal(size=(n, d)) + shift * np.eye(d)[:1]
     # E k(a, b) for a - b ~ N(mu, s I) is (h^2 / (h^2 + s))^(d/2) e^{-mu^2 / 2(h^2 + s)}
     mean = lambda s, mu: (1 + s / h**2) ** (-d / 2) * np.exp(-(mu**2) / (h**2 + s) / 2)
     exact = mean(2, 0) + mean(2 * std**2, 0) - 2 * mean(1 + std**2, shift)
-    few = slice(4000)
+    few = slice(2000)
     found = jit_mmd(x[few], y[few], h)
     assert abs(found.value - exact) < 4 * found.stderr
     assert found.stderr < 0.1 * exact
 
     cdf = scipy.stats.norm.cdf
-    form = lambda t: (cdf(t) - cdf((t - shift) / std)) ** 2
-    exact = 2 * quad(form, -15, 15, epsabs=1e-13, limit=300)[0]
+    t = np.linspace(-15, 15, 3001)
+    exact = 2 * np.sum((cdf(t) - cdf((t - shift) / std)) ** 2) * (t[1] - t[0])
     found = jit_energy(x[:, 0], y[:, 0])
     assert abs(found.value - exact) < 4 * found.stderr
     assert found.stderr < 0.1 * exact
@@ -364,16 +361,15 @@ def replicates(metric):
     return jax.jit(jax.vmap(one, (0, None, None)))
 
 
-def ratio(metric, shift, std):
+def ratio(metric, shift, std, count=REPLICAS):
     """Root mean squared error reported, over the spread of values found."""
-    found = replicates(metric)(jr.split(jr.key(11), REPLICAS), shift, std)
+    found = replicates(metric)(jr.split(jr.key(11), count), shift, std)
     spread = np.std(found.value, axis=0)
     return np.sqrt(np.mean(found.stderr**2, axis=0)) / spread, found
 
 
-# The other form of what stands beside them: another program to compile.
 @pytest.mark.slow
-@pytest.mark.parametrize("name", some(ERRORS, ["W1", "sliced", "mmd", "energy, line"]))
+@pytest.mark.parametrize("name", ERRORS)
 def test_errors_against_replicates(name):
     """500 replicates of different laws: the spread is known to 3 %; within 15 %.
 
@@ -404,6 +400,7 @@ def test_errors_and_bias_where_laws_agree(name):
     assert abs(mean) < 4 * np.std(metric.value) / np.sqrt(REPLICAS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", some(["W1", "W2", "sliced", "frechet"], ["W1", "frechet"])
 )
@@ -431,6 +428,7 @@ def test_errors_of_mode_weights(law):
         assert abs(bias) < 4 * np.std(found.kl.value) / np.sqrt(2000) + 5e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("std", [1.0, 1.3])
 def test_errors_and_bias_of_mode_moments(std):
     """Squared errors are unbiased, also where a mode is right."""
@@ -815,7 +813,7 @@ def entropic_cost(x, y, epsilon):
         -epsilon
         * (scipy.special.logsumexp(v / epsilon, axis=axis) - np.log(v.shape[axis]))
     )
-    for _ in range(3000):
+    for _ in range(500):
         f = soft(g[None] - cost, 1)
         g = soft(f[:, None] - cost, 0)
     return f.mean() + g.mean()

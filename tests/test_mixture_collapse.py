@@ -208,6 +208,7 @@ def test_points_that_collapse_at_a_time(d, std, mean_sq):
         np.testing.assert_allclose(found.leading, np.log(n), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_points_grow_exponentially_with_the_dimension():
     d = jnp.array([1e3, 2e3, 1e5])
     many = jax.vmap(lambda d: collapse.log_points(0.5, d))(d)

@@ -81,6 +81,7 @@ def test_printed_intervals(far, near, eps, leaf, end, start, root):
         assert found.pruned().groups.sum(axis=1).tolist() == [1, 1, 1, 1, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("far", "near", "eps"), [(60.0, 2.5, 0.15), (35.0, 4.0, 0.25)])
 def test_intervals_at_other_numbers(far, near, eps):
     law = two_levels(far, near)
@@ -97,6 +98,7 @@ def test_intervals_at_other_numbers(far, near, eps):
         np.testing.assert_allclose(found.start.time[node], exact, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_noise_amounts_make_a_tree():
     law = two_levels(100, 3)
     found = mixture_tree(law, 0.1)

@@ -128,6 +128,7 @@ def test_many_pairs_stay_small_and_too_many_are_told_in_the_summary(two):
     assert len(fifty) < len(forty)
 
 
+@pytest.mark.slow
 def test_key_times_are_three_and_in_order(two):
     half, spectrum = two.collapse.t_half, two.t_S.spectrum_plus_one
     pair = pairs_in(two.features[0])[0].crossing
@@ -140,6 +141,7 @@ def test_key_times_are_three_and_in_order(two):
     assert set(times) == {"t_half", "first t_φ", "last t_φ"}
 
 
+@pytest.mark.slow
 def test_more_features_have_a_short_section_each(two):
     other = dataclasses.replace(with_classes(two, 3).features[0], name="<sex>")
     both = dataclasses.replace(two, features=(*two.features, other))

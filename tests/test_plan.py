@@ -101,9 +101,9 @@ def test_bad_errors_are_refused(until):
 
 @pytest.mark.slow
 def test_runs_stop_within_half_of_the_planned_number_more():
-    """The promise of the plan, by the pass itself: 9 of 10 seeds, here 20."""
+    """The promise of the plan, by the pass itself: 9 of 10 seeds."""
     ratios = []
-    for seed in range(20):
+    for seed in range(10):
         key, pilot_key = jr.key(seed), jr.key(100 + seed)
         pilot = sweep(LAW, TIMES, features=FEATURES, num_replicas=1024, key=pilot_key)
         error, _ = largest(pilot)

@@ -196,6 +196,7 @@ def test_collapse_draws_own_weight_and_excess(collapsed):
     np.testing.assert_array_equal(marked, times)
 
 
+@pytest.mark.slow
 def test_collapse_says_what_is_not_reached(collapsed):
     missed = dataclasses.replace(collapsed, t_half=lost(collapsed.t_half))
     strip = draw_collapse(missed).axes[0]

@@ -30,6 +30,15 @@ from jaxwin.targets import (
 
 OU = OrnsteinUhlenbeck()
 HIGHEST = jax.lax.Precision.HIGHEST
+# What only a law with labels has.
+LABELLED = {
+    "label_log_posterior",
+    "log_label_prior",
+    "sample_labelled",
+    "restrict",
+    "soft_labels",
+    "soft_labels_at",
+}
 
 
 def equations(jaxpr: Any) -> Iterator[Any]:
@@ -87,6 +96,8 @@ def calls(case: Case) -> dict[str, tuple]:
         "soft_labels": (key, *levels),
         "soft_labels_at": (x, x, *levels),
     }
+    if not case.labelled:
+        table = {k: args for k, args in table.items() if k not in LABELLED}
     if isinstance(target, Empirical):
         table |= {
             "many": (xs, *level),
@@ -118,7 +129,7 @@ def public_methods(target: Any) -> set[str]:
 
 
 PLANE = [case.name for case in CASES if case.dimension > 1]
-SOME = "isotropic", "diagonal", "low rank", "full", "empirical kernel"
+SOME = "isotropic", "diagonal", "low rank", "full", "empirical kernel", "hypersphere"
 
 
 @pytest.mark.parametrize("name", some(PLANE, SOME))

@@ -93,6 +93,7 @@ def test_gradients_of_the_predicted_time_of_data(n, d):
     np.testing.assert_allclose(slope, differences(of_covariance, points), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradients_where_eigenvalues_coincide_exactly():
     # Zero twice between three classes on an axis of 16, so that nothing is rounded.
     means = np.zeros((3, 16))

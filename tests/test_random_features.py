@@ -122,6 +122,7 @@ def test_constants_in_float32():
         np.testing.assert_allclose(single.rest_sq, double.rest_sq, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("psi_n", "psi_p"), [(2.0, 5.0), (2.0, 3.0), (1.5, 2.0)])
 def test_spectrum_is_that_of_the_matrix(psi_n, psi_p):
     """The atom and all others, against the dense matrix of the same numbers."""

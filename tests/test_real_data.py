@@ -181,6 +181,7 @@ def check_collapse(pair: bool, n: int, replicates: int, draws: int):
         assert combined < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pair", "n"), ROWS)
 def test_gaussian_collapse_time_of_the_population(pair, n):
     # The table takes the spectrum of the whole set, with the log of n points.

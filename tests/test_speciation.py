@@ -442,6 +442,7 @@ def test_spectrum_and_times_of_data(n, d):
     np.testing.assert_allclose(cos_sq, reference, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_more_eigenvalues_than_directions_are_not_invented():
     points, _ = labelled_data(9, 20, 3)
     values = np.linalg.eigvalsh(np.cov(points, rowvar=False))[::-1]
@@ -453,6 +454,7 @@ def test_more_eigenvalues_than_directions_are_not_invented():
     assert float(exact.stderr) == 0
 
 
+@pytest.mark.slow
 def test_standard_errors_are_those_of_fresh_data():
     # 300 data sets; the ratio of standard errors is then known to 4 %.
     n, sets = 500, 300
@@ -692,6 +694,7 @@ def test_measured_agreement_under_relabelling_translation_and_rotation():
     assert np.all(np.abs(turned.phi - base.phi) < 4 * error)
 
 
+@pytest.mark.slow
 def test_scaled_data_cross_at_equal_signal_to_noise():
     points, labels = labelled_data(40, 3, 3, 5.0)
     scale = 3.0
@@ -742,6 +745,7 @@ def test_no_crossing_is_an_answer():
     assert not bool(found.pairs.crossing.found[0])
 
 
+@pytest.mark.slow
 def test_far_classes_never_meet():
     # At 1e4 apart posteriors are exactly 0 and 1: purity one, not NaN.
     law = GaussianMixture.isotropic(np.array([[1e4], [-1e4], [0.0]]), 1e-6)
@@ -836,6 +840,7 @@ def test_restricted_laws_are_laws_of_fewer_classes(kind):
 RESTRICTED = np.random.default_rng(7).normal(size=(30, 2)), np.arange(30) % 3
 
 
+@pytest.mark.slow
 def test_pair_of_a_class_never_drawn_is_refused():
     rare = GaussianMixture.isotropic(
         np.array([[2.0], [-2.0]]), 1.0, np.array([1 - 1e-6, 1e-6])

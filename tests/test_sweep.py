@@ -367,6 +367,7 @@ def pooled(masses: np.ndarray, of_label: np.ndarray) -> np.ndarray:
         )
 
 
+@pytest.mark.slow
 def test_curves_without_a_group(found, again):
     index, group, masses, _ = again
     assert found.left_out is not None

@@ -149,6 +149,7 @@ def components_by_matrices(given: dict, n: int, t: float):
     return rest, upper @ weights, total
 
 
+@pytest.mark.slow
 def test_pairs_by_matrices(swept):
     given, table = swept
     for n, level in [(0, 3), (17, 25), (63, 50)]:

@@ -50,6 +50,7 @@ def test_posteriors_are_martingales_on_the_way_back(found):
             assert np.all(step[:, :6].std(axis=0) > 1e-3)
 
 
+@pytest.mark.slow
 def test_points_are_those_of_the_law(found):
     # Ends at t = 0.02 of 4,096 paths in five dimensions: mean and covariance, 5 errors.
     a, v = np.exp(-0.02), -np.expm1(-0.04)

@@ -231,6 +231,7 @@ def test_many_laws_in_one_program(rank):
         np.testing.assert_allclose(all_[3], one, rtol=1e-7, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_levels_need_not_have_variance_one():
     # Only sigma / alpha matters.
     law = LAWS["isotropic"]

@@ -38,6 +38,7 @@ def brute(points, labels, t: float, count: int, seed: int):
     return labels[own], p @ np.eye(labels.max() + 1)[labels]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", [0, 1])
 def test_confusion_against_plain_numpy(found, feature):
     # 4,096 draws here and there; 4 combined standard errors.
@@ -56,6 +57,7 @@ def test_confusion_against_plain_numpy(found, feature):
             assert np.all(error < 0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", [0, 1])
 def test_rows_sum_to_one_and_turns_are_reversible(found, feature):
     confusion = class_confusion(found, feature)

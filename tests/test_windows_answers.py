@@ -53,9 +53,9 @@ def test_a_range_of_noises_is_no_end_of_the_clock():
 @pytest.mark.slow
 def test_a_clock_that_ends_in_the_noises_is_named():
     clock = DiscreteDDPM(20, "scaled_linear")
-    to_the_end = np.linspace(0, 19, 8)
-    assert answers(to_the_end, clock) == ["not resolvable above t_max"] * 3
-    assert answers(to_the_end[:-1], clock) == ["not reached"] * 3
+    ends = ["not resolvable above t_max"] * 3
+    assert answers(np.linspace(0, 19, 8), clock) == ends
+    assert answers(np.linspace(0, 18, 8), clock) == ["not reached"] * 3
 
 
 @pytest.mark.slow
@@ -156,29 +156,16 @@ def test_the_lowest_of_noisy_values_is_read_on_other_draws():
     assert whole.best is not None
     assert not bool(whole.best.time.found)
     assert float(whole.best.time.high) == noises[-1]
-
-
-@pytest.mark.slow
-def test_a_study_names_the_best_time_of_its_certificate():
-    law = GaussianMixture.isotropic([[0.0], [3.0], [20.0]], 1.0, [0.5, 0.3, 0.2])
-    summary = windows_of(law, num_replicas=512).summary
-    told, exact = summary["certificate"], windows.best_time(law, [0], [0, 1])
-    assert told["best_T"]["found"]
-    assert abs(told["best_T"]["value"] - float(exact.time.time)) < 1e-9
-    assert told["upper"] == float(exact.upper)
-    assert told["lower"] <= told["upper"]
-    assert summary["tree_method"] == "closed form, quadrature"
-    assert "T_end_pair" in summary["windows"][0]
-    whole = windows_of(law, target=[0, 1, 2], num_replicas=512).summary["certificate"]
-    assert not whole["best_T"]["found"]
-    assert whole["best_T"]["value"] is None
+    known = _with_best(law, [0], [0, 1, 2], jnp.asarray(noises)).best
+    assert known is not None
+    assert not bool(known.time.found)
 
 
 @pytest.mark.slow
 def test_the_best_time_on_a_plane_is_between_noises():
     means = [[0.0, 0.0], [3.0, 0.0], [0.0, 20.0]]
     law = GaussianMixture.isotropic(means, 1.0, [0.5, 0.3, 0.2])
-    best = _with_best(law, [0], [0, 1], jnp.linspace(0.1, 4.0, 14)).best
+    best = _with_best(law, [0], [0, 1], jnp.linspace(0.1, 4.0, 5)).best
     assert best is not None
     time = float(best.time.time)
     beside = windows.certificate(law, [0], [0, 1], time + np.array([-0.02, 0, 0.02]))
@@ -188,20 +175,6 @@ def test_the_best_time_on_a_plane_is_between_noises():
     assert early is not None
     assert not bool(early.time.found)
     assert float(early.time.high) == 0.5
-
-
-@pytest.mark.slow
-def test_a_sampled_law_has_one_time_for_one_quantity():
-    """T_start of a leaf and T_after of its window are both sup{TV >= 1 - eps^2}."""
-    rng = np.random.default_rng(5)
-    factors = 0.3 * rng.normal(size=(4, 5, 5))
-    covariances = factors @ np.swapaxes(factors, 1, 2) + 0.5 * np.eye(5)
-    law = GaussianMixture.full(4.0 * rng.normal(size=(4, 5)), covariances)
-    summary = windows_of(law, num_replicas=1024).summary
-    assert summary["tree_method"] == "overlaps by exact soft labels"
-    for one in summary["windows"]:
-        if one["answer"] == "window":
-            assert one["T_start"] == one["T_after"]
 
 
 def of_survival(count: int, level: float) -> tuple[windows.Survival, float]:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from jaxwin import cli
 from jaxwin._checks import BadInput
-from jaxwin.analysis.windows import Tree, decision_timeline, theorem_bound
+from jaxwin.analysis.windows import Tree, best_time, decision_timeline, theorem_bound
 from jaxwin.cli import _common
 from jaxwin.datasets import from_arrays
 from jaxwin.plots import timeline
@@ -91,6 +91,12 @@ def test_many_directions_are_sampled_and_agree():
     assert all(time["found"] for time in after)
     spread = max(t["value"] for t in after) - min(t["value"] for t in after)
     assert spread < 8 * max(t["stderr"] for t in after)
+    # T_start of a leaf and T_after of its window are both sup{TV >= 1 - eps^2}.
+    assert found["tree_method"] == "overlaps by exact soft labels"
+    assert any(one["answer"] == "window" for one in found["windows"])
+    for one in found["windows"]:
+        if one["answer"] == "window":
+            assert one["T_start"] == one["T_after"]
 
 
 @pytest.mark.slow
@@ -98,8 +104,9 @@ def test_data_tell_the_story_of_the_report():
     """Without a kernel the numbers are those of the report, bit for bit."""
     points, classes, _ = labelled()
     data = from_arrays(points, classes)
-    study = windows_of(data, bandwidth=0.0, num_replicas=2048)
-    told = summary(diagnose(data, num_replicas=2048))
+    study = windows_of(data, bandwidth=0.0, num_replicas=1024)
+    report = diagnose(data, num_replicas=1024)
+    told = summary(report)
     assert study.summary["t_phi"] == told["t_phi_all"]
     assert study.summary["t_phi_pairs"] == told["t_phi"]
     found = study.results
@@ -109,6 +116,7 @@ def test_data_tell_the_story_of_the_report():
     windows = study.summary["windows"]
     assert all(one["middle"]["found"] for one in windows)
     assert all(one["middle"]["stderr"] > 0 for one in windows)
+    assert '<section id="fairness"' not in page(report, figures(report))
 
 
 @pytest.mark.slow
@@ -120,7 +128,7 @@ def test_groups_and_members_have_sections():
     fresh, _, _ = labelled(seed=1, n=150)
     others, members = from_arrays(fresh), from_arrays(points[:150])
     asked = {"groups": "group", "members": members, "candidates": others}
-    found = diagnose(data, num_replicas=2048, **asked)
+    found = diagnose(data, num_replicas=1024, **asked)
     told = summary(found)
     fair = told["fairness"]
     assert set(fair["groups"]) == {"0", "1"}
@@ -137,16 +145,23 @@ def test_groups_and_members_have_sections():
     text = page(found, drawn)
     for name in ("fairness", "membership"):
         assert f'<section id="{name}"' in text
-    plain = diagnose(data, num_replicas=1024)
-    assert '<section id="fairness"' not in page(plain, figures(plain))
 
 
 @pytest.mark.slow
 def test_command_writes_a_folder(capsys):
-    line = "windows --means 2,-2,9 --variances 1 --json --quiet --quick".split()
-    assert cli.main([*line, "--tree", "[[0,1],2]", "--initial", "0"]) == 0
+    line = "windows --means 0,3,20 --variances 1 --weights 0.5,0.3,0.2"
+    argv = [*line.split(), "--tree", "[[0,1],2]", "--initial", "0"]
+    assert cli.main([*argv, "--json", "--quiet", "--quick"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["certificate"]["target"] == ["0", "1"]
+    law = GaussianMixture.isotropic([[0.0], [3.0], [20.0]], 1.0, [0.5, 0.3, 0.2])
+    found, exact = told["certificate"], best_time(law, [0], [0, 1])
+    assert found["target"] == ["0", "1"]
+    assert found["best_T"]["found"]
+    assert abs(found["best_T"]["value"] - float(exact.time.time)) < 1e-9
+    assert found["upper"] == float(exact.upper)
+    assert found["lower"] <= found["upper"]
+    assert told["tree_method"] == "closed form, quadrature"
+    assert "T_end_pair" in told["windows"][0]
     with xarray.open_dataset("jaxwin-windows/results.nc", engine="h5netcdf") as saved:
         assert "survival.survival" in saved
     on_disk = json.loads(Path("jaxwin-windows/summary.json").read_text())

@@ -151,6 +151,7 @@ def test_another_law():
     assert unmasking_bias(bound, word, 4).total_variation > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_step", [1, 2])
 def test_nothing_masked_is_left_alone(per_step):
     word = jnp.array(CLEAN)

@@ -1,6 +1,7 @@
 """A time read off a curve, with its interval, or the answer that there is none."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -31,6 +32,8 @@ class Crossing(eqx.Module):
     found: Bool[Array, "..."] = field((), "", "whether the curve crosses")
 
     def __str__(self) -> str:
+        if np.ndim(self.found):
+            return f"[{', '.join(map(str, unstack(self)))}]"
         time, low, high = float(self.time), float(self.low), float(self.high)
         if not bool(self.found):
             return f"not reached in [{low:.4g}, {high:.4g}]"
@@ -38,8 +41,13 @@ class Crossing(eqx.Module):
             return f"{time:.4f}" if abs(time) >= 0.01 else f"{time:.4g}"
         return f"{float(self.time):.4f} ± {float(self.stderr):.4f}"
 
-    def to_json(self) -> dict:
-        """The time as `{value, stderr, low, high, found}`; infinite ends are null."""
+    def to_json(self) -> Any:
+        """The time as `{value, stderr, low, high, found}`; infinite ends are null.
+
+        A list of these where there are several.
+        """
+        if np.ndim(self.found):
+            return [one.to_json() for one in unstack(self)]
         number = lambda leaf: float(leaf) if np.isfinite(leaf) else None
         found = bool(self.found)
         return {
@@ -223,6 +231,25 @@ def known_crossing(
 def not_reached(noises: Float[np.ndarray, " t"]) -> Crossing:
     """No crossing between the first and the last of these noises."""
     return _crossing(np.nan, np.nan, noises[0], noises[-1], False)
+
+
+def independent_mean(
+    places: Float[np.ndarray, " n"],
+    searched: tuple[float, float],
+    resolution: float = 0.0,
+) -> Crossing:
+    """The mean of a place that was found n >= 2 times, with Student's interval.
+
+    Not found, in the range searched, unless it was found each time. `resolution`: the
+    width of what all of them share and hide up to its size.
+    """
+    if not np.all(np.isfinite(places)):
+        return _crossing(np.nan, np.nan, *searched, False)
+    scatter = places.std(ddof=1) / np.sqrt(places.size)
+    error = np.hypot(scatter, resolution / np.sqrt(12))
+    reach = scipy.stats.t.ppf(0.975, places.size - 1) * error
+    mean = places.mean()
+    return _crossing(mean, error, mean - reach, mean + reach, True)
 
 
 def unstack(crossings: Crossing) -> list[Crossing]:

@@ -16,6 +16,7 @@ from jaxwin.targets import (
     AbstractLabelledTarget,
     OneHot,
 )
+from jaxwin.targets._words import is_symbol
 
 
 class Gaussian(AbstractChannel[AbstractLabelledTarget]):
@@ -90,7 +91,7 @@ class Gaussian(AbstractChannel[AbstractLabelledTarget]):
     ) -> Float[Array, "q n"]:
         """The SNR at the true symbols, and Gaussians of its square root everywhere."""
         alpha, sigma = self.process.levels(noise, drawn.dtype)
-        own = word[None] == jnp.arange(law.num_symbols, dtype=word.dtype)[:, None]
+        own = is_symbol(word, law.num_symbols)
         seen = jnp.where(own, alpha, 0) + sigma * drawn
         return alpha / channel_variance(sigma) * seen
 

@@ -1,5 +1,7 @@
 """Masking: every symbol is erased with the same probability."""
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float
@@ -8,9 +10,7 @@ from jaxwin._numerics import as_float
 from jaxwin._typing import Key, ScalarLike
 from jaxwin.channels._words import AbstractWordChannel, Word, check_noise, is_symbol
 from jaxwin.targets import AbstractDiscreteLaw
-
-# What is seen of an erased symbol.
-MASK = -1
+from jaxwin.targets._words import MASK as MASK
 
 
 class Masking(AbstractWordChannel):
@@ -21,6 +21,8 @@ class Masking(AbstractWordChannel):
     References:
         Absorbing diffusion, arXiv:2107.03006; for hierarchies arXiv:2410.13770.
     """
+
+    masks: ClassVar[bool] = True
 
     def corrupt(self, key: Key, x0: Word, noise: ScalarLike) -> Word:
         """The word with erased sites.

@@ -1,17 +1,19 @@
 """What channels of words share: a site's symbols have likelihoods, nothing else."""
 
 import abc
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from jaxwin._checks import check, unit_interval
 from jaxwin._numerics import as_float
 from jaxwin._typing import Key, ScalarLike, TimesLike
 from jaxwin.channels._base import AbstractChannel, Law
 from jaxwin.targets import AbstractDiscreteLaw
+from jaxwin.targets._words import check_word, is_symbol
 
 Word = Int[Array, " n"]
 
@@ -19,8 +21,11 @@ Word = Int[Array, " n"]
 class AbstractWordChannel(AbstractChannel[AbstractDiscreteLaw]):
     """A degradation of the symbols of a word, site by site; `noise` lies in [0, 1].
 
-    Observations are words too, and the law answers to their likelihoods.
+    Observations are words too, and the law answers to their likelihoods; `masks` says
+    whether sites of theirs may be erased.
     """
+
+    masks: ClassVar[bool] = False
 
     @abc.abstractmethod
     def symbol_logits(
@@ -35,7 +40,13 @@ class AbstractWordChannel(AbstractChannel[AbstractDiscreteLaw]):
     def site_logits(
         self, law: AbstractDiscreteLaw, observation: Word, noise: ScalarLike
     ) -> Float[Array, "n q"]:
-        """Log of P(observed symbol | symbol) at each site."""
+        """Log of P(observed symbol | symbol) at each site.
+
+        Raises:
+            ValueError: A concrete observation of another length, or with symbols that
+                the law does not have.
+        """
+        check_word(law, observation, "observation", masks=self.masks)
         return self.symbol_logits(law, observation, noise).T
 
     def word_logits(
@@ -73,7 +84,12 @@ class AbstractWordChannel(AbstractChannel[AbstractDiscreteLaw]):
     def clean_log_posterior(
         self, law: AbstractDiscreteLaw, x0: Word
     ) -> Float[Array, " c"]:
-        """Labels of a word all of whose symbols are seen."""
+        """Labels of a word all of whose symbols are seen.
+
+        Raises:
+            ValueError: As `site_logits`.
+        """
+        check_word(law, x0, "x0", masks=False)
         same = is_symbol(x0, law.num_symbols).T
         dtype = law.log_label_prior().dtype
         return law.label_log_posterior(jnp.where(same, 0, -jnp.inf).astype(dtype))
@@ -103,11 +119,6 @@ class AbstractWordChannel(AbstractChannel[AbstractDiscreteLaw]):
 def check_noise(noise: ScalarLike) -> None:
     """Raise ValueError where a concrete noise lies outside of [0, 1]."""
     check(noise, unit_interval, "noise", "in [0, 1]")
-
-
-def is_symbol(word: Int[Array, " n"], num_symbols: int) -> Bool[Array, "q n"]:
-    """Whether symbol a stands at site i."""
-    return word[None] == jnp.arange(num_symbols, dtype=word.dtype)[:, None]
 
 
 def log_shares(

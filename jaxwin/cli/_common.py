@@ -19,7 +19,7 @@ from jaxwin.cli import _terminal
 from jaxwin.cli._terminal import tell
 
 if TYPE_CHECKING:
-    from jaxwin.report import Plan, Study
+    from jaxwin.report import Plan, Study, SymmetryPlan
 
 Arg = tyro.conf.arg
 
@@ -61,8 +61,16 @@ class Common:
         """A function from the name of a stage to its progress callback."""
         return _terminal.stages(self.quiet, self.resume)
 
-    def study(self, make: "Callable[..., Study]", place: str) -> None:
-        """Run a study, or plan it; save its folder, print its table or summary."""
+    def study(
+        self,
+        make: "Callable[..., Study]",
+        place: str,
+        plan: "Callable[..., Plan | SymmetryPlan] | None" = None,
+    ) -> None:
+        """Run a study, or plan it; save its folder, print its table or summary.
+
+        plan: What tells the cost, of the same options; `plan_study` if left out.
+        """
         from jaxwin._files import check_place
         from jaxwin.execution import remove_runs
         from jaxwin.report import plan_study, write_study
@@ -74,10 +82,11 @@ class Common:
         blocks = target.with_name(f".{target.name}.blocks")
         options = self.measuring()
         if self.plan:
-            seed = options.pop("seed")
+            if plan is None:
+                planned = functools.partial(make, seed=options.pop("seed"))
+                plan = functools.partial(plan_study, planned)
             with self.stages() as stage:
-                planned = functools.partial(make, seed=seed)
-                cost = plan_study(planned, stage=stage, **options)
+                cost = plan(stage=stage, **options)
             self.tell_plan(cost)
             return
         with self.stages() as stage:
@@ -95,7 +104,7 @@ class Common:
         tell(found.table)
         tell(f"Written to {place}")
 
-    def tell_plan(self, cost: "Plan") -> None:
+    def tell_plan(self, cost: "Plan | SymmetryPlan") -> None:
         """What a run would cost."""
         fields = dataclasses.asdict(cost) | {"reached": cost.reached}
         tell(json.dumps(fields, indent=2) if self.json else str(cost))

@@ -32,6 +32,8 @@ class Hierarchy(Common):
     """U-turns a noise and a rule table."""
     tables: Annotated[int, Arg(metavar="N")] = 1
     """Rule tables to average over."""
+    deep: bool = True
+    """Whether to find where infinitely deep trees lose their class."""
 
     def run(self) -> None:
         """Study it and save the folder."""
@@ -60,6 +62,7 @@ class Hierarchy(Common):
             "noises": _numbers(self.noises),
             "num_turns": self.turns,
             "tables": self.tables,
+            "deep": self.deep,
         }
 
 

@@ -41,10 +41,12 @@ class LawOrData(Source):
         study: Callable[..., "Study"],
         place: str,
         mixture_takes: tuple[str, ...] = (),
+        plan: Callable[..., Any] | None = None,
     ) -> None:
         """Run a study of the law or the data, with the options of its kind.
 
         mixture_takes: options that select from data, and say something of a mixture.
+        plan: What tells the cost, as in `study`.
         """
         from jaxwin.datasets import Data
 
@@ -57,7 +59,8 @@ class LawOrData(Source):
                 f"`{foreign[0]}` selects from a data set, and a mixture is given; "
                 f"leave it out."
             )
-        self.study(functools.partial(study, source, **chosen), place)
+        told = None if plan is None else functools.partial(plan, source, **chosen)
+        self.study(functools.partial(study, source, **chosen), place, told)
 
     def law_or_data(self) -> "GaussianMixture | Data":
         """The mixture of the line or of a file (JSON, npz), or a data set."""

@@ -16,14 +16,26 @@ from jaxwin.cli._report import Report
 from jaxwin.cli._reproduce import Reproduce
 from jaxwin.cli._runs import Runs
 from jaxwin.cli._speciation import Speciation
+from jaxwin.cli._symmetry import Symmetry
 from jaxwin.cli._windows import Windows
 
-Command = Report | Speciation | Collapse | Windows | Hierarchy | Reproduce | Runs | Info
+Command = (
+    Report
+    | Speciation
+    | Collapse
+    | Windows
+    | Symmetry
+    | Hierarchy
+    | Reproduce
+    | Runs
+    | Info
+)
 COMMANDS = {
     "report": Report,
     "speciation": Speciation,
     "collapse": Collapse,
     "windows": Windows,
+    "symmetry": Symmetry,
     "hierarchy": Hierarchy,
     "reproduce": Reproduce,
     "runs": Runs,

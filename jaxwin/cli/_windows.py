@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from jaxwin._checks import BadInput
 from jaxwin.cli._audit import Audit
 from jaxwin.cli._common import Arg
-from jaxwin.cli._entry import from_entry
+from jaxwin.cli._entry import check_alone, from_entry
 from jaxwin.cli._law import PARTS, LawOrData
 
 # What says where another law, or data, come from than --entry.
@@ -39,7 +39,7 @@ class Windows(LawOrData, Audit):
         """Study it and save the folder."""
         from jaxwin.report import windows_of
 
-        self.check_source()
+        check_alone(self, SOURCES)
         given: dict[str, Any] = {
             "epsilon": self.epsilon,
             "tree": _json(self.tree, "tree"),
@@ -59,15 +59,6 @@ class Windows(LawOrData, Audit):
         chosen = {k: v for k, v in self.selection().items() if v is not None}
         study = functools.partial(study, law, name=self.entry, **chosen)
         self.study(study, "jaxwin-windows")
-
-    def check_source(self) -> None:
-        """Raise BadInput where --entry stands beside another law or data."""
-        beside = [name for name in SOURCES if getattr(self, name) is not None]
-        if self.entry is not None and beside:
-            raise BadInput(
-                f"`{beside[0]}` is given beside `entry` {self.entry!r}, which is the "
-                f"law; leave one of them out."
-            )
 
 
 def _json(text: str | None, name: str) -> Any:

@@ -6,7 +6,7 @@ NaN, never a plausible value.
 """
 
 from jaxwin.metrics._energy import energy_distance as energy_distance
-from jaxwin.metrics._frechet import frechet as frechet
+from jaxwin.metrics._frechet import fidelity as fidelity, frechet as frechet
 from jaxwin.metrics._likelihood import (
     negative_log_likelihood as negative_log_likelihood,
 )

@@ -2,9 +2,15 @@
 
 from jaxwin.plots._agreement import agreement as agreement
 from jaxwin.plots._beside import Series as Series, beside as beside
+from jaxwin.plots._branches import (
+    BranchCurve as BranchCurve,
+    BranchPanel as BranchPanel,
+    branches as branches,
+)
 from jaxwin.plots._collapse import collapse as collapse
 from jaxwin.plots._confusion import confusion as confusion
 from jaxwin.plots._information import information as information
+from jaxwin.plots._kept_tree import kept_tree as kept_tree
 from jaxwin.plots._levels import (
     changing_together as changing_together,
     level_name as level_name,

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxwin._checks import check_one_of
-from jaxwin._typing import ScalarLike, TimesLike
+from jaxwin._typing import AnyArray, ScalarLike, TimesLike
 from jaxwin.processes._base import AbstractVariancePreserving
 from jaxwin.processes._fields import as_float, like
 
@@ -32,6 +32,8 @@ class DiscreteDDPM(AbstractVariancePreserving):
     Args:
         num_steps: N, >= 1.
         schedule: Which table.
+        betas: A table of one's own instead, all in (0, 1); then neither is read. That
+            of the Random Hierarchy Model's code is `linspace(1e-3, 0.1, 200)`.
 
     Attributes:
         log_alpha_bars: log abar at the indices -1, 0, ..., N - 1.
@@ -39,12 +41,13 @@ class DiscreteDDPM(AbstractVariancePreserving):
         timesteps: Index in the original table of each index of this one.
 
     Raises:
-        ValueError: Unknown schedule, or `num_steps` < 1.
+        ValueError: Unknown schedule, or `num_steps` < 1, or betas outside of (0, 1).
 
     References:
         Ho, Jain, Abbeel (2020), arXiv:2006.11239, equation 4 and section 4 (linear).
         Nichol, Dhariwal (2021), arXiv:2102.09672, equation 17 (cosine).
         Rombach et al. (2022), arXiv:2112.10752, released code (scaled_linear).
+        Sclocchi, Favero, Wyart (2024), arXiv:2402.16991, released code (hierarchies).
     """
 
     log_alpha_bars: Float[Array, " n_plus_1"]
@@ -56,15 +59,27 @@ class DiscreteDDPM(AbstractVariancePreserving):
         self,
         num_steps: int = 1000,
         schedule: str = "linear",
+        *,
+        betas: AnyArray | None = None,
     ):
         check_one_of(schedule, SCHEDULES, "schedule")
         if num_steps < 1:
             raise ValueError(f"`num_steps` is {num_steps}; it must be at least 1.")
         # On the host in float64, whatever the precision of the arrays.
-        log_steps = np.log1p(-_betas(num_steps, schedule))
+        if betas is None:
+            table = _betas(num_steps, schedule)
+        else:
+            table = np.asarray(betas, float)
+            one = table.ndim == 1 and table.size > 0
+            if not (one and np.all((table > 0) & (table < 1))):
+                raise ValueError(
+                    f"`betas` of shape {table.shape} must be a list of numbers in "
+                    f"(0, 1), one for each noising step."
+                )
+        log_steps = np.log1p(-table)
         self.log_steps = jnp.asarray(log_steps)
         self.log_alpha_bars = jnp.asarray(np.append(0.0, np.cumsum(log_steps)))
-        self.timesteps = jnp.arange(num_steps)
+        self.timesteps = jnp.arange(table.size)
 
     @property
     def num_steps(self) -> int:

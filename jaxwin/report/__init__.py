@@ -26,6 +26,12 @@ from jaxwin.report._speciation import (
 )
 from jaxwin.report._study import Study as Study
 from jaxwin.report._summary import summary as summary
+from jaxwin.report._symmetry import (
+    plan_symmetry as plan_symmetry,
+    symmetry_of as symmetry_of,
+)
+from jaxwin.report._symmetry_plan import SymmetryPlan as SymmetryPlan
+from jaxwin.report._symmetry_result import Symmetry as Symmetry
 from jaxwin.report._table import terminal_table as terminal_table
 from jaxwin.report._windows import windows_of as windows_of
 from jaxwin.report._windows_result import Windows as Windows

@@ -10,8 +10,9 @@ import numpy as np
 from jaxwin._checks import BadInput
 from jaxwin._typing import Key
 from jaxwin.analysis import hierarchy
+from jaxwin.report._hierarchy_deep import deep_of
 from jaxwin.report._hierarchy_grid import mean_field_grid, ou_times, pilot_grid
-from jaxwin.report._hierarchy_result import HierarchyCurves, averaged
+from jaxwin.report._hierarchy_result import HierarchyCurves, channel_curves
 from jaxwin.report._hierarchy_sizes import (
     CHANNELS,
     Asked,
@@ -40,6 +41,7 @@ def hierarchy_of(
     noises: Any = None,
     num_turns: int = 10_000,
     tables: int = 1,
+    deep: bool = True,
     **measuring: Any,
 ) -> Study:
     """At which noise does each level of a random hierarchy change, and how together?
@@ -47,8 +49,9 @@ def hierarchy_of(
     A tree of random production rules is noised and restored by exact belief
     propagation. Of every level: the probability that its symbol is unchanged, and the
     noise at which half of what can be lost is lost; of the leaves: chi, how many change
-    together. Beside them, for `eps_belief`, the mean field; for the Gaussian channel
-    the prediction of mean matching, which is naive and wrong by 1.5 to 2 times.
+    together. Beside them the noise at which infinitely deep trees lose their class;
+    for `eps_belief` the mean field; for the Gaussian channel the prediction of mean
+    matching, which is naive and wrong by 1.5 to 2 times.
 
     Args:
         symbols: Symbols v of every level below the root.
@@ -66,6 +69,8 @@ def hierarchy_of(
             fourth of them or fewer, so that it takes about a minute on two cores.
         tables: Rule tables; with several, averages over them, with errors from their
             scatter beside those of sampling.
+        deep: Whether to look for the threshold of infinitely deep trees, by population
+            dynamics; half a minute a channel at most.
         measuring: Fields of `Measuring`; `num_replicas` is the number of starts.
 
     Raises:
@@ -82,6 +87,7 @@ def hierarchy_of(
         noises=noises,
         num_turns=num_turns,
         tables=tables,
+        deep=deep,
         quick=measuring.get("quick", False),
     )
     if measuring.get("num_replicas") is None:
@@ -178,4 +184,7 @@ def _measured(
         expected = hierarchy.mean_field_curves(
             places, v, m, s, sizes.depth, sizes.classes
         )
-    return averaged(name, curves, naive, expected)
+    deep = None
+    if asked.deep:
+        deep = deep_of(name, sizes, asked.quick, key(len(laws) + 1))
+    return channel_curves(name, curves, naive, expected, deep)

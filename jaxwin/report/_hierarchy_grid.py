@@ -14,8 +14,9 @@ from jaxwin.targets import RandomHierarchy
 
 # All that could matter: SNRs of one-hots, and fractions.
 SNR_RANGE, FRACTIONS = (60.0, 0.05), (0.02, 0.98)
-# Noises on which the mean field is looked at, and turns of a pilot.
-FINE, PILOT_BLOCKS = 197, 4
+# Noises on which the mean field is looked at, and turns of a pilot; noises besides,
+# below the fractions above, where trees are so large that these are many leaves.
+FINE, PILOT_BLOCKS, FEW = 197, 4, 5
 # From where every level keeps so much of what it can lose, to where none does.
 KEPT, LOST = 0.95, 0.1
 
@@ -23,7 +24,7 @@ KEPT, LOST = 0.95, 0.1
 def mean_field_grid(sizes: Sizes, count: int) -> Float[np.ndarray, " t"]:
     """Noises eps around the fall of the mean-field class curve, and of the leaves'."""
     v, m, s, n = sizes.symbols, sizes.rules, sizes.branching, sizes.classes
-    noise = np.linspace(*FRACTIONS, FINE)
+    noise = fractions(sizes.leaves, FINE)
     places = jnp.asarray(noise, float)
     curves = hierarchy.mean_field_curves(places, v, float(m), s, sizes.depth, n)
     kept = np.asarray(curves.kept, float)[:, ::-1]
@@ -51,7 +52,7 @@ def pilot_grid(
         first, last = SNR_RANGE
         places = np.linspace(-math.log(first), -math.log(last), count)
     else:
-        places = np.linspace(*FRACTIONS, count)
+        places = fractions(law.num_sites, count)
     to_noise = ou_times if is_gaussian else lambda noise: noise
     turns = PILOT_BLOCKS * options["block_size"]
     found = hierarchy.level_curves(
@@ -59,6 +60,13 @@ def pilot_grid(
     )
     excess = (found.same - found.chance) / (1 - found.chance)
     return to_noise(spread(places, excess, count))
+
+
+def fractions(leaves: int, count: int = 2) -> Float[np.ndarray, " t"]:
+    """Fractions that are looked at: from half a leaf of the tree on, then evenly."""
+    first, last = FRACTIONS
+    few = np.geomspace(0.5 / leaves, first, FEW + 1)[:-1] if first * leaves > 1 else []
+    return np.append(few, np.linspace(first, last, count))
 
 
 def ou_times(minus_log_snr: Float[np.ndarray, " t"]) -> Float[np.ndarray, " t"]:

@@ -164,6 +164,8 @@ class Asked(NamedTuple):
     noises: Float[np.ndarray, " t"] | None
     num_noises: int
     starts: int
+    deep: bool
+    quick: bool
 
 
 def checked(
@@ -177,6 +179,7 @@ def checked(
     noises: Any,
     num_turns: int,
     tables: int,
+    deep: bool,
     quick: bool,
 ) -> Asked:
     """The arguments of `hierarchy_of`.
@@ -197,7 +200,7 @@ def checked(
     given = _noises(noises, names)
     count = (COARSE if quick else NOISES) if given is None else len(given)
     starts = sizes.starts(num_turns, count, len(names) * tables, quick)
-    return Asked(sizes, names, given, count, starts)
+    return Asked(sizes, names, given, count, starts, deep, quick)
 
 
 def _channels(given: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxwin.analysis import Crossing, hierarchy, unstack
 from jaxwin.io import to_json
 from jaxwin.plots import changing_together, level_name, levels
-from jaxwin.report._hierarchy_result import HierarchyCurves, Peak, Susceptibility
+from jaxwin.report._hierarchy_result import HierarchyCurves
 from jaxwin.report._hierarchy_sizes import HOST_COPIES, Sizes, block_size
 from jaxwin.report._hierarchy_table import hierarchy_table
 from jaxwin.report._study import Study
@@ -44,10 +44,13 @@ def hierarchy_study(
     `answer`; `channels`, by name: `unit` of `noise`, `snr` and `alpha_bar` (of the
     Gaussian channel, else null), `turns` of all tables, `method`; `levels`, root
     first: `level`, `name`, `chance`, `same` with `same_stderr` (of sampling) and
-    `same_tables_stderr` (over tables; null for one), `half`, `half_snr`;
+    `same_tables_stderr` (over tables; null for one), `early`, `half`, `late` (where
+    3/4, 1/2 and 1/4 of what is over chance are left), `half_snr`;
     `chi`, `chi_within`, `chi_static`: `value`, `stderr`, `tables_stderr`, and `peak`
     {noise, low, high, value, stderr, interior, snr}; `mean_field` {same_class, chi} of
-    eps_belief, else null; `naive_half_snr` (by mean matching, known to be wrong).
+    eps_belief, else null; `naive_half_snr` (by mean matching, known to be wrong);
+    `deep`, where infinitely deep trees lose their class, an SNR for the Gaussian
+    channel, null if not looked for or too costly.
     """
     summary: dict[str, Any] = {
         "name": _name(sizes),
@@ -75,8 +78,10 @@ def hierarchy_study(
         summary=summary,
         figures=figures,
         table=hierarchy_table(_name(sizes), transition, found),
-        largest_error=max(float(c.same_stderr.max()) for c in found.values()),
-        count=max(curves.turns for curves in found.values()),
+        largest_error=max(
+            float(c.average.same_sampling_stderr.max()) for c in found.values()
+        ),
+        count=max(curves.average.turns for curves in found.values()),
         kept=per_start * len(found) * sizes.tables,
     )
 
@@ -91,11 +96,15 @@ def _name(sizes: Sizes) -> str:
 
 
 def _channel(curves: HierarchyCurves) -> dict[str, Any]:
-    depth = len(curves.chance) - 1
-    half = unstack(curves.half)
-    half_snr = [None] * (depth + 1)
+    average = curves.average
+    depth = len(average.chance) - 1
+    places: dict[str, list[Any]] = {
+        name: [one.to_json() for one in unstack(getattr(average, name))]
+        for name in ("early", "half", "late")
+    }
+    places["half_snr"] = [None] * (depth + 1)
     if curves.half_snr is not None:
-        half_snr = [one.to_json() for one in unstack(curves.half_snr)]
+        places["half_snr"] = [one.to_json() for one in unstack(curves.half_snr)]
     of_level = lambda values, level: (
         None if values is None else values[:, level].tolist()
     )
@@ -110,28 +119,28 @@ def _channel(curves: HierarchyCurves) -> dict[str, Any]:
         "noise": curves.noise.tolist(),
         "snr": None if curves.snr is None else curves.snr.tolist(),
         "alpha_bar": None if curves.alpha_bar is None else curves.alpha_bar.tolist(),
-        "turns": curves.turns,
-        "method": curves.tables.method,
+        "turns": average.turns,
+        "method": average.method,
         "levels": [
             {
                 "level": level,
                 "name": level_name(level, depth),
-                "chance": float(curves.chance[level]),
-                "same": of_level(curves.same, level),
-                "same_stderr": of_level(curves.same_stderr, level),
-                "same_tables_stderr": of_level(curves.same_spread, level),
-                "half": half[level].to_json(),
-                "half_snr": half_snr[level],
+                "chance": float(average.chance[level]),
+                "same": of_level(average.same, level),
+                "same_stderr": of_level(average.same_sampling_stderr, level),
+                "same_tables_stderr": of_level(average.same_stderr, level),
+                **{name: each[level] for name, each in places.items()},
             }
             for level in range(depth + 1)
         ],
-        **{key: _together(getattr(curves, key), curves) for key in CHIS},
+        **{key: _together(getattr(average, key), curves) for key in CHIS},
         "mean_field": expected,
         "naive_half_snr": curves.naive_snr,
+        "deep": None if curves.deep is None else curves.deep.to_json(),
     }
 
 
-def _together(chi: Susceptibility, curves: HierarchyCurves) -> dict[str, Any]:
+def _together(chi: hierarchy.Susceptibility, curves: HierarchyCurves) -> dict[str, Any]:
     numbers = lambda values: (
         None
         if values is None
@@ -139,50 +148,45 @@ def _together(chi: Susceptibility, curves: HierarchyCurves) -> dict[str, Any]:
     )
     return {
         "value": numbers(chi.value),
-        "stderr": numbers(chi.stderr),
-        "tables_stderr": numbers(chi.spread),
+        "stderr": numbers(chi.sampling_stderr),
+        "tables_stderr": numbers(chi.stderr),
         "peak": None if chi.peak is None else _peak(chi.peak, curves),
     }
 
 
-def _peak(peak: Peak, curves: HierarchyCurves) -> dict[str, Any]:
-    snr = None
-    if curves.snr is not None:
-        snr = float(curves.snr[np.argmin(np.abs(curves.noise - peak.noise))])
+def _peak(peak: hierarchy.Peak, curves: HierarchyCurves) -> dict[str, Any]:
+    snr = None if curves.snr is None else curves.place(peak.noise)
     return {**to_json(peak), "interior": peak.interior, "snr": snr}
 
 
 def _figures(
     curves: HierarchyCurves, transition: hierarchy.Transition
 ) -> "dict[str, matplotlib.figure.Figure]":
-    snr, half = curves.snr, curves.half_snr or curves.half
+    snr, average = curves.snr, curves.average
     places = curves.noise if snr is None else snr
-    halves = unstack(half)
+    halves = unstack(average.half if curves.half_snr is None else curves.half_snr)
     marks = []
     if curves.channel == "eps_belief" and bool(transition.found):
         marks.append(("ε*, mean field", float(transition.noise)))
-    inside = lambda place: float(places.min()) <= place <= float(places.max())
+    elif curves.deep is not None and bool(curves.deep.noise.found):
+        marks.append(("deep trees", float(curves.deep.noise.time)))
     if curves.naive_snr is not None:
         marks.append(("naive", curves.naive_snr))
+    inside = lambda place: float(places.min()) <= place <= float(places.max())
     marks = [(name, place) for name, place in marks if inside(place)]
     expected = curves.mean_field_same
     shared: dict[str, Any] = {"falling": snr is not None}
     xlabel = AXES[curves.channel]
-    together = [
-        (name, getattr(curves, key).value, _error(getattr(curves, key)))
-        for key, name in CHIS.items()
-    ]
+    chis = [(name, getattr(average, key)) for key, name in CHIS.items()]
     of_class: Crossing = halves[0]
+    shown = marks
     if bool(of_class.found):
         shown = [("class half lost", float(of_class.time)), *marks]
-    else:
-        shown = marks
-    stderr = curves.same_stderr if curves.same_spread is None else curves.same_spread
     return {
         f"levels_{curves.channel}": levels(
             places,
-            curves.same,
-            stderr,
+            average.same,
+            average.same_error,
             halves,
             xlabel,
             expected=None if expected is None else expected[:, 0],
@@ -191,14 +195,10 @@ def _figures(
         ),
         f"chi_{curves.channel}": changing_together(
             places,
-            together,
+            [(name, chi.value, chi.error) for name, chi in chis],
             xlabel,
             expected=curves.mean_field_chi,
             marks=shown,
             **shared,
         ),
     }
-
-
-def _error(chi: Susceptibility) -> np.ndarray:
-    return chi.stderr if chi.spread is None else chi.spread

@@ -7,21 +7,18 @@ import numpy as np
 
 from jaxwin.analysis import Crossing, hierarchy, unstack
 from jaxwin.plots import level_name
-from jaxwin.report._hierarchy_result import HierarchyCurves, Susceptibility
-from jaxwin.report._table import add_row, plain_table
+from jaxwin.report._hierarchy_result import HierarchyCurves
+from jaxwin.report._table import BRACKETS, add_row, in_brackets, plain_table
 
 if TYPE_CHECKING:
     import rich.console
     import rich.table
 
 CAPTION = (
-    "In brackets: one standard error of the last digits. class, leaves: probability "
-    "that a symbol is unchanged by a U-turn."
+    f"{BRACKETS} class, leaves: probability that a symbol is unchanged by a U-turn."
 )
 OVER_TABLES = "Errors are over rule tables; those of sampling are in the summary."
 LARGE = "largest, {}: "
-# Behind the point; smaller errors are not shown.
-MOST_DIGITS = 5
 
 
 def hierarchy_table(
@@ -50,17 +47,18 @@ def _transition(transition: hierarchy.Transition) -> str:
 
 
 def _halves(curves: HierarchyCurves) -> "rich.table.Table":
-    depth = len(curves.chance) - 1
-    half = unstack(curves.half)
-    name, turns = curves.channel, f"{curves.turns:,} U-turns a noise"
+    average = curves.average
+    depth = len(average.chance) - 1
+    half = unstack(average.half)
+    name, turns = curves.channel, f"{average.turns:,} U-turns a noise"
     if curves.half_snr is None:
-        table = plain_table(f"{name}: {turns}", ["half lost", "noise"])
+        table = plain_table(f"{name}: {turns}", ["half lost", "noise"], _deep(curves))
         for level, crossing in enumerate(half):
             add_row(table, level_name(level, depth), _crossing(crossing))
         return table
-    caption = ""
+    caption = _deep(curves)
     if curves.naive_snr is not None:
-        caption = (
+        caption += "\n" * bool(caption) + (
             f"Naive, by matching the mean belief of a leaf to ε*: the class at SNR "
             f"{curves.naive_snr:.4g}; wrong for thresholds, for comparison only."
         )
@@ -75,49 +73,56 @@ def _halves(curves: HierarchyCurves) -> "rich.table.Table":
     return table
 
 
+def _deep(curves: HierarchyCurves) -> str:
+    """Where infinitely deep trees lose their class."""
+    if curves.deep is None:
+        return ""
+    unit = "noise" if curves.snr is None else "SNR"
+    return f"Deep trees, class lost at {unit}: {_crossing(curves.deep.noise)}."
+
+
 def _curves(curves: HierarchyCurves) -> "rich.table.Table":
     """A row a noise; measured columns with what the mean field says beside them."""
+    average = curves.average
     mean_class, mean_chi = curves.mean_field_same, curves.mean_field_chi
     places = ["noise"] if curves.snr is None else ["SNR γ", "OU time", "ᾱ"]
     between = [] if mean_class is None else ["(m.f.)"]
     columns = [*places, "class", *between, "leaves", "χ", *between, "within", "static"]
     peaks = [
         f"{LARGE.format(name)}{_peak(chi, curves)}"
-        for name, chi in (("χ", curves.chi), ("within", curves.chi_within))
+        for name, chi in (("χ", average.chi), ("within", average.chi_within))
     ]
-    caption = [CAPTION, *([OVER_TABLES] if curves.same_spread is not None else [])]
+    caption = [CAPTION, *([OVER_TABLES] if average.same_stderr is not None else [])]
     if mean_class is not None:
         caption.append("m.f.: mean field of this tree.")
     table = plain_table("", columns, "\n".join([*peaks, " ".join(caption)]))
-    error = curves.same_stderr if curves.same_spread is None else curves.same_spread
+    error = average.same_error
     for i, noise in enumerate(curves.noise):
         if curves.snr is None or curves.alpha_bar is None:
             cells = [f"{noise:.4f}"]
         else:
             cells = [f"{curves.snr[i]:.4g}", f"{noise:.4f}"]
             cells.append(f"{curves.alpha_bar[i]:.4f}")
-        cells.append(_short(curves.same[i, 0], error[i, 0]))
+        cells.append(in_brackets(average.same[i, 0], error[i, 0]))
         if mean_class is not None:
             cells.append(f"{mean_class[i, 0]:.3f}")
-        cells += [_short(curves.same[i, -1], error[i, -1]), _of(curves.chi, i)]
+        cells += [in_brackets(average.same[i, -1], error[i, -1]), _of(average.chi, i)]
         if mean_chi is not None:
             cells.append(f"{mean_chi[i]:.2f}")
-        cells += [_of(curves.chi_within, i), _of(curves.chi_static, i)]
+        cells += [_of(average.chi_within, i), _of(average.chi_static, i)]
         add_row(table, *cells)
     return table
 
 
-def _peak(chi: Susceptibility, curves: HierarchyCurves) -> str:
+def _peak(chi: hierarchy.Susceptibility, curves: HierarchyCurves) -> str:
     peak = chi.peak
     if peak is None:
         return "no leaf changes"
-    snr = 1.0 if curves.snr is None else -1.0
-    read = lambda noise: noise if snr > 0 else float(1 / np.expm1(2 * noise))
-    ends = sorted([read(peak.low), read(peak.high)])
-    where = "noise" if snr > 0 else "SNR"
+    ends = sorted([curves.place(peak.low), curves.place(peak.high)])
+    where = "noise" if curves.snr is None else "SNR"
     end = "" if peak.interior else ", at an end of the noises"
-    value = _short(peak.value, peak.stderr)
-    told = f"{value} at {where} {read(peak.noise):.4g}"
+    value = in_brackets(peak.value, peak.stderr)
+    told = f"{value} at {where} {curves.place(peak.noise):.4g}"
     if ends[0] == ends[1]:
         return f"{told}{end}"
     return f"{told}, not told from [{ends[0]:.4g}, {ends[1]:.4g}]{end}"
@@ -126,22 +131,8 @@ def _peak(chi: Susceptibility, curves: HierarchyCurves) -> str:
 def _crossing(crossing: Crossing) -> str:
     if not bool(crossing.found):
         return str(crossing)
-    return _short(float(crossing.time), float(crossing.stderr))
+    return in_brackets(float(crossing.time), float(crossing.stderr))
 
 
-def _of(chi: Susceptibility, i: int) -> str:
-    error = chi.stderr if chi.spread is None else chi.spread
-    return _short(float(chi.value[i]), float(error[i]))
-
-
-def _short(value: float, error: float) -> str:
-    """0.472(7): a number with its standard error in units of its last digit."""
-    if not np.isfinite(value):
-        return "–"
-    if not (np.isfinite(error) and error > 0):
-        return f"{value:.3f}"
-    places = int(np.clip(-np.floor(np.log10(error)), 0, MOST_DIGITS))
-    last = round(error * 10**places)
-    if last >= 10 and places > 0:
-        places, last = places - 1, round(last / 10)
-    return f"{value:.{places}f}({last})" if last else f"{value:.{places}f}"
+def _of(chi: hierarchy.Susceptibility, i: int) -> str:
+    return in_brackets(float(chi.value[i]), float(chi.error[i]))

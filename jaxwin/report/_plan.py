@@ -180,7 +180,7 @@ def _plan(
     for i, pace in enumerate(paces.values()):
         more = (noised if i == 0 else needed(pace.stderr)) - pilot
         seconds += pace.seconds_each * more
-    resident = _peak()
+    resident = peak_memory()
     return Plan(
         noised_points=noised,
         seconds=seconds,
@@ -204,7 +204,7 @@ def _kept(found: Diagnosis) -> int:
     return 8 * COPIES * found.collapse.noise.size * min(joint, found.n)
 
 
-def _peak() -> int | None:
+def peak_memory() -> int | None:
     """Most resident memory of this process so far."""
     try:
         import resource

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jaxwin.analysis import Crossing
 from jaxwin.report._clocks import named_clocks, on_clock
 from jaxwin.report._diagnose import Diagnosis, speciation_times
@@ -29,6 +31,9 @@ CLOCKS = {
 ENDS = 3
 # Characters of a class name.
 LONGEST = 14
+BRACKETS = "In brackets: one standard error of the last digits."
+# Behind the point; smaller errors are not shown.
+MOST_DIGITS = 5
 
 
 def terminal_table(diagnosis: Diagnosis) -> "rich.table.Table":
@@ -91,6 +96,19 @@ def add_row(table: "rich.table.Table", *cells: str) -> None:
     from rich.text import Text
 
     table.add_row(*map(Text, cells))
+
+
+def in_brackets(value: float, error: float) -> str:
+    """0.472(7): a number with its standard error in units of its last digit."""
+    if not np.isfinite(value):
+        return "–"
+    if not (np.isfinite(error) and error > 0):
+        return f"{value:.3f}"
+    places = int(np.clip(-np.floor(np.log10(error)), 0, MOST_DIGITS))
+    last = round(error * 10**places)
+    if last >= 10 and places > 0:
+        places, last = places - 1, round(last / 10)
+    return f"{value:.{places}f}({last})" if last else f"{value:.{places}f}"
 
 
 def _cell(time: Time, clock: str) -> str:

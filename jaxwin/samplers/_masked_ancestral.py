@@ -8,8 +8,9 @@ from jaxtyping import Array, Int
 from jaxwin._checks import check_one_of
 from jaxwin._typing import Key
 from jaxwin.channels import MASK, Masking
-from jaxwin.samplers._word_checks import ORDERS, check_per_step, check_word
+from jaxwin.samplers._unmasking import ORDERS, check_per_step
 from jaxwin.targets import AbstractDiscreteLaw
+from jaxwin.targets._words import check_word
 
 
 def masked_ancestral(

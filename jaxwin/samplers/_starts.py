@@ -4,15 +4,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+import numpy as np
 from jaxtyping import Array, Float
 
-from jaxwin._checks import finite, is_concrete, require
+from jaxwin._checks import is_concrete
 from jaxwin._numerics import LOG_TWO_PI
 from jaxwin._typing import Index, Key, Point, ScalarLike
 from jaxwin.execution import run
 from jaxwin.processes import AbstractProcess
 from jaxwin.samplers._base import check_on_clock
-from jaxwin.targets import AbstractTarget, GaussianMixture
+from jaxwin.targets import AbstractTarget, GaussianMixture, Moments
 
 
 class FromPrior(eqx.Module):
@@ -58,43 +59,96 @@ class FromLaw(eqx.Module):
 
 
 class FromMoments(eqx.Module):
-    """The Gaussian with the exact mean and covariance of p_t: `start(key)`."""
+    """The Gaussian with the exact mean and covariance of p_t: `start(key)`.
 
-    mean: Float[Array, " d"]
-    covariance: Float[Array, "d d"]
-    root: Float[Array, "d d"]
+        N(alpha m, alpha^2 C + sigma^2 I),    C = factor factor^T + variance I
+
+    m and C are those of the clean law: nothing is estimated from noised points. A draw
+    and a density cost O(d r), r = min(d, rank of the factor), and no d x d matrix is
+    made while r < d: U holds the leading directions, with eigenvalues e of C, and
+
+        x = alpha m + sqrt(v) z + U (sqrt(alpha^2 e + sigma^2) - sqrt(v)) U^T z,
+        v = alpha^2 variance + sigma^2.
+
+    References:
+        Raya & Ambrogioni (2023), arXiv:2305.19693 (Gaussian late start).
+    """
+
+    clean: Moments
+    eigenvalues: Float[Array, " r"]
+    directions: Float[Array, "d r"]
+    alpha: Float[Array, ""]
+    sigma: Float[Array, ""]
 
     def __init__(self, target: AbstractTarget, process: AbstractProcess, t: ScalarLike):
-        """Moments alpha mean and alpha^2 covariance + sigma^2 I; O(d^3).
+        """The start at t; directions once, O(d r min(d, r)).
 
         Raises:
             ValueError: A time off the clock, or where the covariance is singular.
         """
-        moments = target.moments()
         check_on_clock(process, t, "t")
-        alpha, sigma = process.levels(t, moments.mean.dtype)
-        eye = jnp.eye(moments.mean.size, dtype=moments.mean.dtype)
-        self.mean = alpha * moments.mean
-        self.covariance = alpha**2 * moments.covariance() + sigma**2 * eye
-        message = "The law is flat at `t`: take a time with sigma > 0."
-        root = jnp.linalg.cholesky(self.covariance)
-        self.root = require(root, finite, message) if is_concrete(root) else root
+        self.clean = target.moments()
+        levels = process.levels(t, self.clean.mean.dtype)
+        self.eigenvalues, self.directions = self.clean.leading(
+            min(self.clean.factor.shape)
+        )
+        self.alpha, self.sigma = levels
+        if is_concrete(self.eigenvalues, levels):
+            widths, rest = map(np.asarray, self._variances())
+            whole = self.directions.shape[1] == self.clean.mean.size
+            if not (np.all(widths > 0) and (whole or rest > 0)):
+                raise ValueError("The law is flat at `t`: take a time with sigma > 0.")
+
+    @property
+    def mean(self) -> Point:
+        """Its mean alpha m."""
+        return self.alpha * self.clean.mean
+
+    @property
+    def covariance(self) -> Float[Array, "d d"]:
+        """Its covariance, dense."""
+        dense = self.clean.covariance()
+        eye = jnp.eye(len(dense), dtype=dense.dtype)
+        return self.alpha**2 * dense + self.sigma**2 * eye
+
+    def at(self, alpha: Float[Array, ""], sigma: Float[Array, ""]) -> "FromMoments":
+        """The start at another noise, on the same directions."""
+        return eqx.tree_at(lambda s: (s.alpha, s.sigma), self, (alpha, sigma))
 
     def __call__(self, key: Key) -> Point:
         """A point."""
-        z = jr.normal(key, self.mean.shape, self.mean.dtype)
-        return self.mean + jnp.matmul(self.root, z, precision="highest")
+        mean = self.clean.mean
+        z = jr.normal(key, mean.shape, mean.dtype)
+        widths, rest = self._variances()
+        more = (jnp.sqrt(widths) - jnp.sqrt(rest)) * self._along(z)
+        return self.mean + jnp.sqrt(rest) * z + self._embed(more)
 
     def log_density(self, x: Point) -> Float[Array, ""]:
         """Its log-density."""
-        solve = jax.scipy.linalg.solve_triangular
-        white = solve(self.root, x - self.mean, lower=True)
-        log_det = jnp.sum(jnp.log(jnp.diagonal(self.root)))
-        return -0.5 * (jnp.sum(white**2) + x.size * LOG_TWO_PI) - log_det
+        offset = x - self.mean
+        widths, rest = self._variances()
+        along = self._along(offset)
+        square, log_det = jnp.sum(along**2 / widths), jnp.sum(jnp.log(widths))
+        orthogonal = x.size - along.size
+        if orthogonal:
+            square = square + jnp.sum((offset - self._embed(along)) ** 2) / rest
+            log_det = log_det + orthogonal * jnp.log(rest)
+        return -0.5 * (square + log_det + x.size * LOG_TWO_PI)
 
     def moments(self) -> tuple[Point, Float[Array, "d d"]]:
         """Mean and covariance."""
         return self.mean, self.covariance
+
+    def _variances(self) -> tuple[Float[Array, " r"], Float[Array, ""]]:
+        """In the leading directions, and in each of the others."""
+        noised = lambda clean: self.alpha**2 * clean + self.sigma**2
+        return noised(self.eigenvalues), noised(self.clean.variance)
+
+    def _along(self, x: Point) -> Float[Array, " r"]:
+        return jnp.matmul(x, self.directions, precision="highest")
+
+    def _embed(self, along: Float[Array, " r"]) -> Point:
+        return jnp.matmul(along, self.directions.T, precision="highest")
 
 
 class HorizonBias(eqx.Module):

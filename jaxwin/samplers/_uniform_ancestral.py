@@ -10,9 +10,8 @@ from jaxwin._checks import check, check_decreasing, is_concrete, unit_interval
 from jaxwin._numerics import as_float
 from jaxwin._typing import Key
 from jaxwin.channels import UniformCorruption
-from jaxwin.channels._words import is_symbol
-from jaxwin.samplers._word_checks import check_word
 from jaxwin.targets import AbstractDiscreteLaw
+from jaxwin.targets._words import check_word, is_symbol
 
 
 def uniform_ancestral(

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int
 
 from jaxwin._checks import check_one_of, is_concrete
 from jaxwin.channels import MASK, Masking
-from jaxwin.samplers._word_checks import ORDERS, check_per_step, check_word
+from jaxwin.samplers._unmasking import ORDERS, check_per_step
 from jaxwin.targets import AbstractDiscreteLaw
+from jaxwin.targets._words import check_word
 
 # Partly unmasked words that are listed at most, and how many at once.
 MOST_WORDS, BLOCK = 2**16, 256

@@ -17,8 +17,10 @@ from jaxwin.targets._discrete_target import (
     AbstractDiscreteTarget as AbstractDiscreteTarget,
 )
 from jaxwin.targets._empirical import Empirical as Empirical
+from jaxwin.targets._function_denoiser import FunctionDenoiser as FunctionDenoiser
 from jaxwin.targets._gaussian_mixture import GaussianMixture as GaussianMixture
 from jaxwin.targets._hidden_manifold import HiddenManifold as HiddenManifold
+from jaxwin.targets._hypersphere import Hypersphere as Hypersphere
 from jaxwin.targets._ising_chain import (
     IsingChain as IsingChain,
     ising_covariance_distance as ising_covariance_distance,
@@ -26,6 +28,10 @@ from jaxwin.targets._ising_chain import (
 )
 from jaxwin.targets._markov_chain import MarkovChain as MarkovChain
 from jaxwin.targets._one_hot import OneHot as OneHot
+from jaxwin.targets._patterns import (
+    orthogonal_patterns as orthogonal_patterns,
+    simplex as simplex,
+)
 from jaxwin.targets._point_groups import PointGroups as PointGroups
 from jaxwin.targets._product_mixture import ProductMixture as ProductMixture
 from jaxwin.targets._reduction import Reduction as Reduction, reduce as reduce

@@ -261,5 +261,5 @@ def refuse_zero_noise(sigma: ScalarLike, what: str) -> None:
     if is_concrete(sigma) and not np.all(np.asarray(sigma) > 0):
         raise ValueError(
             f"`sigma` is {sigma}: {what} needs sigma > 0; take a small positive sigma, "
-            f"or `label_log_posterior`, whose limit at sigma = 0 exists."
+            "or `denoise`, whose limit at sigma = 0 exists."
         )

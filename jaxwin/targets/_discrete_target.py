@@ -68,6 +68,7 @@ class AbstractDiscreteTarget(AbstractLabelledTarget):
             ValueError: `sigma` is a concrete zero.
         """
         refuse_zero_noise(sigma, "a density with point masses")
+        check_point(x, self.dimension)
         variance = channel_variance(sigma)
         sites, likeliest = self._sites(x)
         near = jnp.sum((sites - alpha * likeliest) ** 2) / variance

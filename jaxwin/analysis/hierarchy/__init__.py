@@ -8,6 +8,10 @@ from jaxwin.analysis.hierarchy._annealed import (
     combine as combine,
     downward_map as downward_map,
 )
+from jaxwin.analysis.hierarchy._averages import (
+    Peak as Peak,
+    Susceptibility as Susceptibility,
+)
 from jaxwin.analysis.hierarchy._controls import (
     WordCurves as WordCurves,
     word_curves as word_curves,
@@ -22,6 +26,7 @@ from jaxwin.analysis.hierarchy._density_evolution import (
 )
 from jaxwin.analysis.hierarchy._disorder import (
     DisorderAverage as DisorderAverage,
+    average as average,
     over_rules as over_rules,
 )
 from jaxwin.analysis.hierarchy._finite_size import (

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis.hierarchy._correlations import correlations
 from jaxwin.analysis.hierarchy._jackknife import jackknife
-from jaxwin.analysis.hierarchy._turns import checked_noises
+from jaxwin.analysis.hierarchy._turns import TURNS, check_turns, checked_noises
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import run
 from jaxwin.io import field
@@ -67,18 +67,17 @@ def word_curves(
 
     Raises:
         ValueError: Noises that do not increase or lie outside of the channel; a channel
-            without posteriors (`EpsilonBelief`); fewer than 4 turns.
+            without posteriors (`EpsilonBelief`); fewer than 8 turns.
 
     References:
         Controls asked for in the reviews of arXiv:2410.13770; the split derived.
     """
     noises = checked_noises(channel, noises, posterior=True)
-    if num_turns < 4:
-        raise ValueError(f"`num_turns` is {num_turns}; errors need at least 4.")
+    check_turns(num_turns)
     dtype = law.log_label_prior().dtype
     replica = _Replica(law, channel, jnp.asarray(noises, dtype))
     key = jr.key(0) if key is None else key
-    estimate = run(replica, num_turns // 2, key, block_size=block_size, **options)
+    estimate = run(replica, num_turns // TURNS, key, block_size=block_size, **options)
 
     def read(means: Any, count: Any) -> Any:
         kept, changed, squares, crossed = means

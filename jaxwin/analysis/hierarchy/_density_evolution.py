@@ -8,14 +8,15 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import scipy.stats
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxwin._checks import check
 from jaxwin._typing import Key
-from jaxwin.analysis._crossing import Crossing
+from jaxwin.analysis._crossing import Crossing, independent_mean
+from jaxwin.analysis.hierarchy._leaf_beliefs import AbstractLeaves
 from jaxwin.analysis.hierarchy._population import GROUP, next_height, share_known
 from jaxwin.analysis.hierarchy._rules import check_rules
+from jaxwin.analysis.hierarchy._transition import transition
 from jaxwin.io import field
 
 # Key, noise and a count n to beliefs (n, v) about leaves whose true symbol is 0.
@@ -23,13 +24,17 @@ LeafBeliefs: TypeAlias = Callable[[Key, Float[Array, ""], int], Float[Array, "n 
 
 # Shares of the way from nothing known to certainty at which the class is decided.
 LOST, KEPT = 0.01, 0.99
+# Leaves that must be in error, in a population of N: where fewer are, certainty is that
+# of a population too small to hold an error, and not of the channel.
+FEWEST_ERRORS = 10
 
 
 class DeepThreshold(eqx.Module):
     """The noise at which the class of infinitely deep trees is lost, and its error.
 
     The interval is Student's over the populations; `found` is false where the class
-    meets the same fate in all of the range searched, as (low, high) then says.
+    meets the same fate in all of the range searched, as (low, high) then says, or in
+    all of it but noises so small that a population has fewer than ten errors.
     """
 
     noise: Crossing = field((), "", "mean over the populations")
@@ -75,7 +80,9 @@ def deep_threshold(
     belief in the truth ends up at 1 or at 1 / v, or where neither is reached, as it
     went up or down over the last half of the levels. With the random numbers of one
     population shared by all noises this is a step, found by bisection, and the
-    populations scatter about the threshold of the infinite one.
+    populations scatter about the threshold of the infinite one. Where F'(1/v) > 1 there
+    is none, on any channel: weak information, of which the slope is that of the mean
+    field, grows.
 
     Args:
         leaf: `leaf(key, noise, count)` gives (count, v) beliefs of leaves whose true
@@ -106,6 +113,13 @@ def deep_threshold(
     low, high = bracket
     check(high - low, lambda w: w > 0, "bracket", "increasing: pass (low, high)")
     check(tolerance, lambda t: t > 0, "tolerance", "positive")
+    if isinstance(leaf, AbstractLeaves):
+        inside = lambda noise: (noise >= 0) & (noise <= leaf.largest_noise)
+        check(np.array(bracket), inside, "bracket", f"in [0, {leaf.largest_noise:g}]")
+    if float(transition(v, float(m), s).slope_at_chance) > 1:
+        # However little is known grows; populations may lose it by chance.
+        missing = np.full(seeds, np.nan)
+        return DeepThreshold(independent_mean(missing, bracket), jnp.array(missing))
     groups = -(-population // GROUP)
     places = []
     for seed in range(seeds):
@@ -115,8 +129,12 @@ def deep_threshold(
                 leaf, jnp.float32(noise), key, v, m, s, groups * GROUP, levels
             )
         )
-        places.append(_bisect(ask, low, high, tolerance))
-    return DeepThreshold(_mean(np.array(places), bracket, tolerance), jnp.array(places))
+        place = _bisect(ask, low, high, tolerance)
+        beliefs = leaf(own, jnp.float32(place), groups * GROUP)
+        errors = groups * GROUP * (1 - float(share_known(beliefs)))
+        places.append(place if errors >= FEWEST_ERRORS else np.nan)
+    found = independent_mean(np.array(places), bracket, tolerance)
+    return DeepThreshold(found, jnp.array(places))
 
 
 @eqx.filter_jit
@@ -172,20 +190,3 @@ def _bisect(
         middle = (low + high) / 2
         low, high = (middle, high) if ask(middle) == below else (low, middle)
     return np.nan if low == ends[0] or high == ends[1] else (low + high) / 2
-
-
-def _mean(
-    places: Float[np.ndarray, " n"], bracket: tuple[float, float], tolerance: float
-) -> Crossing:
-    """The mean of what each population says, with Student's interval."""
-    number = lambda value: jnp.asarray(value, float)
-    found = bool(np.all(np.isfinite(places)))
-    mean = number(places.mean())
-    if not found:
-        low, high = map(number, bracket)
-        return Crossing(mean, mean, low, high, jnp.asarray(False))
-    # A bracket that all share hides up to its width.
-    spread = places.std(ddof=1) / np.sqrt(places.size)
-    error = number(np.hypot(spread, tolerance / np.sqrt(12)))
-    reach = float(scipy.stats.t.ppf(0.975, places.size - 1)) * error
-    return Crossing(mean, error, mean - reach, mean + reach, jnp.asarray(True))

@@ -15,6 +15,7 @@ from jaxwin.channels import AbstractChannel
 from jaxwin.execution import run
 from jaxwin.io import field
 from jaxwin.targets import RandomHierarchy
+from jaxwin.targets._words import is_symbol
 
 LEVELS = ("noise", "level")
 
@@ -69,12 +70,8 @@ def hierarchy_information(
     """
     noises = checked_noises(channel, noises, posterior=True)
     nothing = jnp.zeros((law.num_symbols, law.num_sites, 1), law.log_weights.dtype)
-    prior = eqx.filter_jit(
-        lambda law: _entropies(law.marginals_of(law.upward(nothing)))
-    )
-    replica = _Replica(
-        law, channel, jnp.asarray(noises, law.log_weights.dtype), prior(law)
-    )
+    noise = jnp.asarray(noises, law.log_weights.dtype)
+    replica = _Replica(law, channel, noise, _prior_entropies(law, nothing))
     key = jr.key(0) if key is None else key
     estimate = run(replica, num_draws, key, block_size=block_size, **options)
     word, nodes, error = estimate.mean
@@ -108,15 +105,26 @@ class _Replica(eqx.Module):
 
         def at(noise: Array) -> tuple[Array, Array, Array]:
             leaves = self.channel.word_logits(law, word, drawn, noise)[..., None]
-            up = law.upward(leaves)
+            # Relative to the true symbols: log p(x | x0) is then zero, and no number
+            # of the size of all evidence is taken from another. Zero to the bit: a
+            # compiler may round the two sides of the difference in two ways.
+            own = at_symbols(leaves, word[:, None])[None]
+            true = is_symbol(word, law.num_symbols)[..., None]
+            up = law.upward(jnp.where(true, 0, leaves - own))
             marginals = law.marginals_of(up)
-            own = at_symbols(leaves, word[:, None])
-            log_ratio = jnp.sum(own) - law.log_evidence_of(up)[0]
+            log_ratio = -law.log_evidence_of(up)[0]
             of_word, leaf = at_symbols(marginals[-1], word[:, None]), marginals[-1]
             squares = jnp.sum(leaf**2) + jnp.sum(1 - 2 * of_word)
             return log_ratio, self.entropies - _entropies(marginals), squares
 
         return jax.lax.map(at, self.noises)
+
+
+@eqx.filter_jit
+def _prior_entropies(
+    law: RandomHierarchy, nothing: Float[Array, "q n 1"]
+) -> Float[Array, " l"]:
+    return _entropies(law.marginals_of(law.upward(nothing)))
 
 
 def _entropies(marginals: tuple[Float[Array, "_ _ b"], ...]) -> Float[Array, " l"]:

@@ -4,6 +4,8 @@ Symbol 0 stands for the true one. A belief is p(observation | symbol), normalise
 """
 
 import abc
+import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -25,6 +27,7 @@ class AbstractLeaves(eqx.Module):
         ValueError: Fewer than 2 symbols.
     """
 
+    largest_noise: ClassVar[float] = 1.0
     v: int = eqx.field(static=True)
 
     def __check_init__(self):
@@ -59,6 +62,8 @@ class GaussianLeaves(AbstractLeaves):
 
     The noise argument is the SNR g = abar / (1 - abar), here the larger the cleaner.
     """
+
+    largest_noise: ClassVar[float] = math.inf
 
     def __call__(
         self, key: Key, noise: Float[Array, ""], count: int

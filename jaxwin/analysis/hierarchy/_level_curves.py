@@ -1,19 +1,20 @@
 """How much of each level comes back from a U-turn, and what changes together."""
 
+import functools
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from jaxwin._typing import AnyArray, Key
-from jaxwin.analysis._crossing import Crossing, read_off
+from jaxwin.analysis._crossing import Crossing, read_off, stack
 from jaxwin.analysis.hierarchy._correlations import Correlations, correlations
+from jaxwin.analysis.hierarchy._finite_size import EARLY, LATE
 from jaxwin.analysis.hierarchy._jackknife import jackknife
-from jaxwin.analysis.hierarchy._turns import TURNS, Turns, checked_noises
+from jaxwin.analysis.hierarchy._turns import TURNS, Turns, check_turns, checked_noises
 from jaxwin.channels import AbstractChannel
 from jaxwin.execution import Estimate, run
 from jaxwin.io import field
@@ -31,8 +32,9 @@ class LevelCurves(eqx.Module):
 
     same: P(symbol of a node unchanged), the average of exact marginals; drawn: the same
     from one drawn tree. purity: E sum_a P(a)^2, equal to `same` on any Bayesian channel
-    (Nishimori). chance: P(unchanged) of independent data. half: where `same` falls to
-    the middle of one and chance. chi, chi_within, chi_static and the covariances of
+    (Nishimori). chance: P(unchanged) of independent data. early, half, late: where 3/4,
+    1/2 and 1/4 of what `same` has over chance are left: the critical window of each
+    level. chi, chi_within, chi_static and the covariances of
     leaves by height of their common ancestor: see `Correlations`; null where no leaf
     changes. Errors are of these rules; `over_rules` averages over rules.
     """
@@ -50,7 +52,9 @@ class LevelCurves(eqx.Module):
     # Of the difference same - purity, whose two sides share their draws.
     nishimori_stderr: Float[np.ndarray, "t l"] = field(LEVELS, "probability")
     chance: Float[np.ndarray, " l"] = field(("level",), "probability")
+    early: Crossing = field(("level",), "")
     half: Crossing = field(("level",), "")
+    late: Crossing = field(("level",), "")
     chi: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
     chi_stderr: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
     chi_within: Float[np.ndarray, " t"] = field(("noise",), "", nullable=True)
@@ -91,14 +95,19 @@ def level_curves(
 
     Raises:
         ValueError: Noises that do not increase, fewer than 4, or outside of the
-            channel; fewer than 4 turns.
+            channel; fewer than 8 turns.
 
     References:
         arXiv:2402.16991 (levels), 2410.13770 (chi).
     """
     noises = checked_noises(channel, noises, posterior=False)
-    if num_turns < 2 * TURNS:
-        raise ValueError(f"`num_turns` is {num_turns}; errors need at least 4.")
+    check_turns(num_turns)
+    inside = np.isfinite(channel.coordinate(jnp.asarray(noises)))
+    if inside.sum() < 4:
+        raise ValueError(
+            f"`noises` holds {inside.sum()} numbers between the ends of the clock; "
+            f"curves are read off from at least 4: add some."
+        )
     dtype = law.log_label_prior().dtype
     replica = Turns(law, channel, jnp.asarray(noises, dtype))
     key = jr.key(0) if key is None else key
@@ -112,6 +121,7 @@ def level_curves(
         sums = means.changed, means.squares, means.crossed
         return correlations(*sums, count, law.branching), means.same - means.purity
 
+    left = functools.partial(_left, estimate, channel, noises, chance)
     (found, _), (spread, gap_error) = jackknife(estimate, read)
     return LevelCurves(
         noise=noises,
@@ -123,7 +133,9 @@ def level_curves(
         purity_stderr=error.purity,
         nishimori_stderr=gap_error,
         chance=chance,
-        half=_halves(estimate, channel, noises, chance),
+        early=left(EARLY),
+        half=left(0.5),
+        late=left(LATE),
         chi=found.chi,
         chi_stderr=spread.chi,
         chi_within=found.chi_within,
@@ -143,18 +155,25 @@ def level_curves(
 def independent_chance(law: RandomHierarchy) -> Float[np.ndarray, " l"]:
     """P(same symbol) of a node in two independent trees, averaged over each level."""
     nothing = jnp.zeros((law.num_sites, law.num_symbols), law.log_weights.dtype)
-    beliefs = eqx.filter_jit(lambda law, logits: law.beliefs(logits))(law, nothing)
-    squares = [jnp.mean(jnp.sum(one**2, axis=1)) for one in beliefs.marginals]
-    return np.array(squares, float)
+    return np.array(_same_by_chance(law, nothing), float)
 
 
-def _halves(
+@eqx.filter_jit
+def _same_by_chance(
+    law: RandomHierarchy, nothing: Float[Array, "n q"]
+) -> Float[Array, " l"]:
+    squares = (one**2 for one in law.beliefs(nothing).marginals)
+    return jnp.stack([jnp.mean(jnp.sum(one, axis=1)) for one in squares])
+
+
+def _left(
     estimate: Estimate,
     channel: AbstractChannel,
     noises: Float[np.ndarray, " t"],
     chance: Float[np.ndarray, " l"],
+    excess: float,
 ) -> Crossing:
-    """Where each level is half way from one to chance, by a bootstrap of blocks."""
+    """Where each level has so much over chance, by a bootstrap of blocks."""
     coordinate = np.asarray(channel.coordinate(jnp.asarray(noises)))
     each = [
         read_off(
@@ -162,9 +181,9 @@ def _halves(
             estimate.mean.same[:, level],
             estimate.block_means.same[..., level],
             estimate.block_counts,
-            (1 + chance[level]) / 2,
+            chance[level] + excess * (1 - chance[level]),
             channel.noise_at,
         )
         for level in range(chance.size)
     ]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+    return stack(each)

@@ -93,21 +93,19 @@ def independent_recomposition(law: RandomHierarchy) -> Float[np.ndarray, " l"]:
     sum_{y != z} w_y w_z sum_a P_y(a) P_z(a) / sum_{y != z} w_y w_z.
     """
     nothing = jnp.zeros((law.num_symbols, law.num_sites, 1), law.log_weights.dtype)
+    return np.array(_kept_by_chance(law, nothing), float)
 
-    @eqx.filter_jit
-    def shares(law: RandomHierarchy) -> Float[Array, " l"]:
-        up = law.upward(nothing)
-        weights = jnp.exp(law.log_weights)
-        from_root = lambda root: law.marginals_of(up, root[:, None, None])
-        each = jax.vmap(from_root)(jnp.diag(weights))[1:]
-        apart = 1 - jnp.sum(weights**2)
-        found = [
-            jnp.mean(jnp.sum(one.sum(axis=0) ** 2 - jnp.sum(one**2, axis=0), axis=0))
-            for one in each
-        ]
-        return jnp.stack(found) / apart
 
-    return np.array(shares(law), float)
+@eqx.filter_jit
+def _kept_by_chance(
+    law: RandomHierarchy, nothing: Float[Array, "q n 1"]
+) -> Float[Array, " l"]:
+    up, weights = law.upward(nothing), jnp.exp(law.log_weights)
+    from_root = lambda root: law.marginals_of(up, root[:, None, None])
+    each = jax.vmap(from_root)(jnp.diag(weights))[1:]
+    both = lambda one: jnp.sum(one.sum(axis=0) ** 2 - jnp.sum(one**2, axis=0), axis=0)
+    found = jnp.stack([jnp.mean(both(one)) for one in each])
+    return found / (1 - jnp.sum(weights**2))
 
 
 class _Replica(eqx.Module):

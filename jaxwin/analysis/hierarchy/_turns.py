@@ -87,6 +87,12 @@ class Turns(eqx.Module):
         return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), counts)
 
 
+def check_turns(num_turns: int) -> None:
+    """Raise ValueError unless there are two blocks of two starts, two turns each."""
+    if num_turns < 4 * TURNS:
+        raise ValueError(f"`num_turns` is {num_turns}; errors need at least 8.")
+
+
 def checked_noises(
     channel: AbstractChannel, noises: AnyArray, *, posterior: bool
 ) -> Float[np.ndarray, " t"]:
@@ -102,6 +108,8 @@ def checked_noises(
     check_curve(noises, "noises")
     if isinstance(channel, AbstractWordChannel):
         check(noises, unit_interval, "noises", "in [0, 1]")
+    known = lambda noises: ~np.isnan(channel.coordinate(jnp.asarray(noises)))
+    check(noises, known, "noises", "on the clock of the channel")
     if posterior and not channel.is_bayesian:
         raise ValueError(
             f"{type(channel).__name__} has no posterior: take `Gaussian()`, "

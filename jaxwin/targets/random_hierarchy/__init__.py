@@ -9,6 +9,9 @@ from jaxwin.targets.random_hierarchy._enumeration import (
     enumerate_trees as enumerate_trees,
     log_number_of_trees as log_number_of_trees,
 )
+from jaxwin.targets.random_hierarchy._evidence import (
+    word_evidence as word_evidence,
+)
 from jaxwin.targets.random_hierarchy._law import (
     RandomHierarchy as RandomHierarchy,
     Tree as Tree,

@@ -1,5 +1,6 @@
 """The Random Hierarchy Model: words grown from a root by random production rules."""
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import equinox as eqx
@@ -111,9 +112,9 @@ class RandomHierarchy(AbstractDiscreteLaw):
             ValueError: More rules than tuples, m > v^(s - 1) if n = v; sizes below 1.
         """
         sizes = dict(num_symbols=num_symbols, branching=branching, depth=depth)
-        per_level = (
-            (num_rules,) * depth if isinstance(num_rules, int) else tuple(num_rules)
-        )
+        several = isinstance(num_rules, (tuple, list))
+        given = num_rules if several else (num_rules,) * depth
+        per_level = tuple(map(operator.index, given))
         classes = num_symbols if num_classes is None else num_classes
         for name, size in [*sizes.items(), ("num_classes", classes)]:
             if size < 1:

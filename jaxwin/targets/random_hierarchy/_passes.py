@@ -143,17 +143,13 @@ def grow(
     levels: Levels, log_prior: Float[Array, " k"], uniforms: Float[Array, "nodes b"]
 ) -> tuple[Int[Array, "_ b"], ...]:
     """A tree of the law, root first; uniforms as in `draw`."""
-    prior = jnp.exp(log_prior)[:, None, None]
-    prior = jnp.broadcast_to(prior, (log_prior.size, *uniforms[:1].shape))
-    symbols, used = [_pick(prior, uniforms[:1])], 1
+    symbols, used = [_from_table(jnp.exp(log_prior)[None], 0, uniforms[:1])], 1
     for rules, log_weights in levels:
-        parents, m = symbols[-1], log_weights.shape[1]
-        rows = parents[None] * m + jnp.arange(m, dtype=jnp.int32)[:, None, None]
-        share = jnp.exp(_look_up(log_weights.reshape(-1), rows))
-        count = len(parents)
-        rule = _pick(share, uniforms[used : used + count])
+        parents, count = symbols[-1], len(symbols[-1])
+        drawn = uniforms[used : used + count]
+        rule = _from_table(jnp.exp(log_weights), parents, drawn)
         used += count
-        symbols.append(_children(rules, parents * m + rule))
+        symbols.append(_children(rules, parents * log_weights.shape[1] + rule))
     return tuple(symbols)
 
 
@@ -295,11 +291,28 @@ def _pick(
         # One after the other: half the compile time of a running sum.
         each = itertools.accumulate(weights[i] for i in range(len(weights)))
         cumulative = jnp.stack(list(each))
+    return _inverse(cumulative, uniforms)
+
+
+def _from_table(
+    weights: Float[Array, "k m"], row: Int[Array, "n b"] | int, uniforms: Array
+) -> Int[Array, "n b"]:
+    """Index drawn by the weights of a row, summed once for the whole table."""
+    # Fused into the look-up, sums and exponentials would be made anew for every node.
+    cumulative = jax.lax.optimization_barrier(jnp.cumsum(weights, axis=1))
+    m = jnp.arange(weights.shape[1], dtype=jnp.int32)[:, None, None]
+    rows = jnp.broadcast_to(row, uniforms.shape)[None] * weights.shape[1] + m
+    return _inverse(_look_up(cumulative.reshape(-1), rows), uniforms)
+
+
+def _inverse(
+    cumulative: Float[Array, "k n b"], uniforms: Float[Array, "n b"]
+) -> Int[Array, "n b"]:
+    """How many cumulative weights are below a share of the last."""
     # Above zero, so that leading weights of zero are skipped.
-    least = 4 * jnp.finfo(weights.dtype).tiny
+    least = 4 * jnp.finfo(cumulative.dtype).tiny
     threshold = jnp.maximum(uniforms, least) * cumulative[-1]
-    index = jnp.sum(cumulative < threshold[None], axis=0)
-    return index.astype(jnp.int32)
+    return jnp.sum(cumulative < threshold[None], axis=0).astype(jnp.int32)
 
 
 def _children(rules: Rules, row: Int[Array, "n b"]) -> Int[Array, "ns b"]:

@@ -1,14 +1,19 @@
-"""What samplers of words are given: words of the law's length and symbols."""
+"""What a word is: one symbol of the law a site, or none where it is masked."""
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from jaxwin._checks import is_concrete
-from jaxwin.channels import MASK
-from jaxwin.targets import AbstractDiscreteLaw
+from jaxwin.targets._discrete import AbstractDiscreteLaw
 
-# Which masked site comes next.
-ORDERS = ("random", "left")
+# What is seen of an erased symbol.
+MASK = -1
+
+
+def is_symbol(word: Int[Array, " n"], num_symbols: int) -> Bool[Array, "q n"]:
+    """Whether symbol a stands at site i."""
+    return word[None] == jnp.arange(num_symbols, dtype=word.dtype)[:, None]
 
 
 def check_word(
@@ -29,13 +34,4 @@ def check_word(
         also = f", or {MASK} where a site is masked" if masks else ""
         raise ValueError(
             f"`{name}` holds {outside[0]}; symbols of the law are 0 ... {q - 1}{also}."
-        )
-
-
-def check_per_step(per_step: int) -> None:
-    """Raise ValueError unless at least one site is unmasked a step."""
-    if per_step < 1:
-        raise ValueError(
-            f"`per_step` is {per_step}; it must be at least 1, the sites that are "
-            f"unmasked at once."
         )
