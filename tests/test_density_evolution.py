@@ -197,7 +197,7 @@ def test_deep_thresholds(size, name):
         population=POPULATIONS.get((name, v, m), 8192),
         tolerance=(1e-3 if name == "eps_belief" else 4e-3) * known,
         levels=100,
-        seeds=3 if v == 32 else 2,
+        seeds=3 if name == "eps_belief" and v == 32 else 2,
     )
     assert found.noise.found
     if name == "eps_belief":

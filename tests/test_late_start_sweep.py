@@ -72,13 +72,13 @@ def test_printed_table(name, steps, kind):
         steps,
         STARTS,
         kind=kind,
-        num_samples=40_000,
+        num_samples=20_000,
         replicates=4,
         metrics=("frechet",),
         batch=1000,
     )
-    assert found.num_samples == 40_000
-    assert np.all(agrees(found, PRINTED[name, steps, kind], 40_000))
+    assert found.num_samples == 20_000
+    assert np.all(agrees(found, PRINTED[name, steps, kind], 20_000))
 
 
 @pytest.mark.slow

@@ -75,21 +75,21 @@ def test_bounds_hold_where_the_truth_is_known(shape):
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", LARGE)
 def test_bounds_hold_within_errors_of_sampling(shape):
-    """84 laws of 4 shapes: 1,024 draws each, every comparison within z = 4."""
+    """84 laws of 4 shapes: 512 draws each, every comparison within z = 4."""
     for i in range(LARGE[shape]):
         law, initial, target = mixture(shape, 5000 + 100 * shape[0] + i)
         observed = Observed(law, Gaussian())
         noises = np.asarray(TIMES)
         found = windows.sampled_certificate(
-            observed, initial, target, noises, num_replicas=1024
+            observed, initial, target, noises, num_replicas=512
         )
         truth = windows.uturn_distance(
-            law, initial, target, noises, num_replicas=1024, inner=32
+            law, initial, target, noises, num_replicas=512, inner=32
         )
         error = 4 * np.hypot(truth.error, found.error) + 1e-9
         assert np.all(np.asarray(truth.lower) <= np.asarray(found.upper) + error)
         assert np.all(np.asarray(found.lower) <= np.asarray(truth.upper) + error)
-        confusion = windows.confusion(law, TIMES, num_replicas=1024)
+        confusion = windows.confusion(law, TIMES, num_replicas=512)
         assert confusion.method == "sampled"
         check_detailed_balance(confusion, law)
 

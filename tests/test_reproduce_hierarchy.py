@@ -19,7 +19,6 @@ from jaxwin.report.reproduce._deep_thresholds_measured import (
     clocks,
     diagram,
     naive_threshold,
-    thresholds,
 )
 from jaxwin.report.reproduce._depths_measured import Depths, line, mean_width
 from jaxwin.report.reproduce._rhm import tree
@@ -211,7 +210,7 @@ def test_levels(studies):
 
 @pytest.mark.slow
 def test_thresholds_of_deep_trees(studies):
-    """Of 16/4/2 by the entry and of 32/8/2, against other populations."""
+    """Of 16/4/2, against other populations."""
     summary = studies(_deep_thresholds).summary
     printed = {"eps_belief": 0.8, "gaussian": 3.60, "masking": 0.521, "uniform": 0.301}
     for name, value in printed.items():
@@ -221,18 +220,11 @@ def test_thresholds_of_deep_trees(studies):
         assert abs(told["deep"]["value"] - value) < 3 * error
         naive = {"eps_belief": 1.0, "gaussian": 1.75, "masking": 1.54, "uniform": 1.84}
         assert told["factor"] == pytest.approx(naive[name], rel=0.08)
-    other = thresholds(tree(32, 8, 2, 10), False, jr.key(1))
-    printed = {
-        "eps_belief": 0.7312,
-        "gaussian": 6.75,
-        "masking": 0.272,
-        "uniform": 0.156,
-    }
-    for name, value in zip(other.channels, np.asarray(other.deep.time), strict=True):
-        assert value == pytest.approx(printed[name], rel=0.03)
-    factor = dict(zip(other.channels, other.factor, strict=True))
-    assert 1.5 < factor["gaussian"] < 2
-    assert min(factor["masking"], factor["uniform"]) > 2.5
+    # Of 32/8/2, as test_density_evolution.py finds them: further from the naive ones.
+    other = tree(32, 8, 2, 10)
+    assert 1.5 < 6.75 / naive_threshold("gaussian", other) < 2
+    for name, value in {"masking": 0.272, "uniform": 0.156}.items():
+        assert naive_threshold(name, other) / value > 2.5
     # Finite trees lose their class at less noise, and come nearer.
     deep = summary["thresholds"]["gaussian"]["deep"]["value"]
     half = [one["value"] for one in summary["half_lost"]["gaussian"]]

@@ -135,7 +135,7 @@ def test_command_writes_a_folder(capsys, command):
 
 @pytest.mark.slow
 def test_command_tells_its_plan(capsys):
-    argv = ["speciation", "--means", "2,-2", "--variances", "1", "--plan", "--quiet"]
+    argv = ["speciation", "--means", "2,-2", "--variances", ".5", "--plan", "--quiet"]
     assert cli.main([*argv, "--until-stderr", "0.004"]) == 0
     line = capsys.readouterr().out
     assert re.match(r"[\d,]+ noised points: about [\d,]+ s", line)

@@ -541,3 +541,7 @@ def test_a_clock_that_ends_in_the_broken_phase():
     # No weight, no mode: one point is left, and nothing to decide.
     with pytest.raises(BadInput, match="spread"):
         symmetry.critical_times(two(p=1.0), VP)
+    # Of equal points some spread is left by rounding.
+    constant = FunctionDenoiser(lambda x, alpha, sigma: 0 * x + 0.3)
+    with pytest.raises(BadInput, match="spread of the data is 0"):
+        symmetry.critical_times(constant, VP, dimension=2)

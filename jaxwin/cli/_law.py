@@ -1,8 +1,8 @@
 """A mixture on the line or in a file, or a data set: what several commands take."""
 
+import ast
 import dataclasses
 import functools
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,8 +98,9 @@ def _numbers(text: str, name: str) -> Any:
     from jaxwin.datasets import numbers
 
     try:
-        found = json.loads(f"[{text}]")
-    except ValueError as error:
+        # Not JSON, which knows no .5.
+        found = ast.literal_eval(f"[{text}]")
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise BadInput(
             f"`{name}` is {text!r}; it must be numbers, as in 1,-1 or [[1,0],[0,1]]."
         ) from error

@@ -139,7 +139,9 @@ def _response(
         (x, _), _ = jax.lax.scan(body, start, (times[:-1], times[1:], zs))
         return x[0]
 
-    zero = jnp.zeros((), variance.dtype)
     zs = jnp.zeros((times.size - 1, step.draws, 1), variance.dtype)
-    gain, shift, noise = jax.grad(end, (0, 1, 2))(zero, zero, zs)
+    starts, means = jnp.eye(2, dtype=variance.dtype)
+    gain, shift = jax.vmap(end, (0, 0, None))(starts, means, zs)
+    zero = jnp.zeros((), variance.dtype)
+    noise = jax.grad(end, 2)(zero, zero, zs)
     return gain, shift, jnp.sqrt(jnp.sum(noise**2))

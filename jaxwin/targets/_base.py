@@ -28,6 +28,10 @@ class Moments(eqx.Module):
         product = jnp.matmul(self.factor, self.factor.T, precision="highest")
         return product + self.variance * jnp.eye(self.mean.size, dtype=product.dtype)
 
+    def total_variance(self) -> Float[Array, ""]:
+        """Trace of the covariance: the mean squared distance from the mean."""
+        return jnp.sum(self.factor**2) + self.mean.size * self.variance
+
     def leading(self, count: int) -> tuple[Float[Array, " c"], Float[Array, "d c"]]:
         """The min(count, d) largest eigenvalues, descending, and their directions.
 

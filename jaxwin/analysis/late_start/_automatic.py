@@ -269,9 +269,9 @@ def _earlier(
 ) -> Float[np.ndarray, " t"]:
     """Times before `last`, from where little of the data's spread is noise."""
     moments = target.moments()
-    total = jnp.sum(moments.factor**2) + moments.mean.size * moments.variance
+    mean_variance = moments.total_variance() / moments.mean.size
     end = process.log_snr(jnp.asarray(last))
-    begin = jnp.maximum(CLEAN - jnp.log(total / moments.mean.size), end + 1)
+    begin = jnp.maximum(CLEAN - jnp.log(mean_variance), end + 1)
     times = process.time(jnp.linspace(begin, end, COUNT + 1)[:-1])
     return np.unique(np.asarray(times))
 

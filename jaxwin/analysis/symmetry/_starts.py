@@ -130,12 +130,16 @@ def spread_of(
     """
     if scale is None and isinstance(denoiser, AbstractTarget):
         moments = denoiser.moments()
-        total = jnp.sum(moments.factor**2) + moments.mean.size * moments.variance
-        centre, spread = np.asarray(moments.mean), float(jnp.sqrt(total))
-    else:
+        centre = np.asarray(moments.mean)
+        spread = float(jnp.sqrt(moments.total_variance()))
+    elif scale is None:
         centre = points.mean(axis=0)
-        total = np.mean(np.sum((points - centre) ** 2, axis=1))
-        spread = float(np.sqrt(total)) if scale is None else scale
+        spread = float(np.sqrt(np.mean(np.sum((points - centre) ** 2, axis=1))))
+        # What is left between equal points is rounding.
+        rounding = 1e3 * np.finfo(points.dtype).eps * abs(points).max()
+        spread = spread if not spread <= rounding else 0.0
+    else:
+        centre, spread = points.mean(axis=0), scale
     if not (np.isfinite(spread) and spread > 0):
         raise BadInput(
             f"the spread of the data is {spread:g}; there is nothing to decide: give a "

@@ -64,11 +64,10 @@ def laws(quick: bool) -> dict[str, AbstractLabelledTarget]:
     weights = np.array(PERCENT) / sum(PERCENT)
     # Data are centred, as for a network.
     clusters = GaussianMixture.isotropic(means - weights @ means, 0.02, weights)
-    found: dict[str, AbstractLabelledTarget] = {
-        CLUSTERS: clusters,
-        UNEQUAL: unequal_digits(PERCENT),
-    }
-    return found if quick else found | {DIGITS: digits_law()}
+    found: dict[str, AbstractLabelledTarget] = {CLUSTERS: clusters}
+    if quick:
+        return found
+    return found | {UNEQUAL: unequal_digits(PERCENT), DIGITS: digits_law()}
 
 
 def measure(

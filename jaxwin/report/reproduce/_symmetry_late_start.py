@@ -29,7 +29,7 @@ PUBLISHED = {"MNIST": 400.0, "CIFAR-10": 400.0, "ImageNet64": 500.0, "CelebA64":
 
 
 def _study(measuring: Measuring) -> Study:
-    """Late starts on five laws (the quick form: three), ten steps of DDIM.
+    """Late starts on five laws (the quick form: two), ten steps of DDIM.
 
     Keys of `summary.json`: `steps`; `published_elbows` (indices, read off the figure);
     `laws`, by name: `method` of the exact law; `automatic` (`time`, `start`, `bound`,

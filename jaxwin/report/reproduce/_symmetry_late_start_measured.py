@@ -69,15 +69,14 @@ class Late:
 
 
 def laws(quick: bool) -> dict[str, AbstractLabelledTarget]:
-    """Five laws; three where few programs may be compiled."""
+    """Five laws; two where few programs may be compiled."""
     found: dict[str, AbstractLabelledTarget] = {
         TWO: two_clusters(),
         THREE: three_components(),
-        PROBLEM: problem(),
     }
-    if not quick:
-        found |= {PATTERNS: patterns(), DIGITS: digits_law()}
-    return found
+    if quick:
+        return found
+    return found | {PROBLEM: problem(), PATTERNS: patterns(), DIGITS: digits_law()}
 
 
 def measure(
