@@ -231,7 +231,7 @@ def test_shared_runs_are_those_of_clones():
 
 def transition_agreement(m: float, branches, steps: int, start: float):
     """phi of Euler-Maruyama itself, sign at the end: its kernel on a line of points."""
-    grid = np.linspace(-1, 1, 1201) * (m + 8)
+    grid = np.linspace(-1, 1, 601) * (m + 8)
     width = grid[1] - grid[0]
     times = np.linspace(start, 0, steps + 1)
     score = lambda x, t: -x + m * np.exp(-t) * np.tanh(m * np.exp(-t) * x)
