@@ -31,7 +31,7 @@ def digits():
 def test_cascade_of_digits(digits, share):
     points, labels, nearest = digits
     law = Empirical(points, labels, bandwidth=share * nearest)
-    found = symmetry.critical_times(law, VP, starts=32, most=2)
+    found = symmetry.critical_times(law, VP, starts=16, most=2)
     row = found.transitions
     assert found.symmetric
     assert not found.complete
