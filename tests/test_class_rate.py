@@ -191,6 +191,7 @@ def test_rate_is_differentiable_in_the_law():
     np.testing.assert_allclose(slope, exact, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_result_is_written():
     found = information.class_rate(two(3.0), np.linspace(0.1, 3, 25))
     assert to_dataset(found)["rate"].dims == ("noise",)

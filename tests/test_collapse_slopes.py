@@ -11,6 +11,7 @@ from jaxwin.analysis import collapse, speciation
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.slow
 def test_gradients():
     assert_slopes(collapse.leading_time, (1e-3, 0.4), (0.3, 2.0), (8.0, 1.0))
     assert_slopes(collapse.leading_rate, (1e-5, 0.4), (0.3, 2.0), (4.0, 1.0))

@@ -406,6 +406,7 @@ def test_bad_input_is_refused():
     np.testing.assert_array_equal(masses.matrix[0], np.eye(2))
 
 
+@pytest.mark.slow
 def test_a_label_without_weight_has_no_row():
     law = GaussianMixture.isotropic([[0.0], [1.0], [2.0]], 1.0, [0.5, 0.0, 0.5])
     for method in ("quadrature", "sampled"):

@@ -366,6 +366,7 @@ def test_simulated_flow_agrees_with_the_map_of_quantiles():
     assert np.max(np.abs(z)) < 4.5
 
 
+@pytest.mark.slow
 def test_results_are_saved_and_told():
     survival = fairness.group_survival(DATA, TIMES, {"many": 0, "few": 1}, BIASED)
     told = json.loads(json.dumps(survival.to_json(), allow_nan=False))

@@ -135,6 +135,7 @@ def test_two_means_give_the_time_of_the_source(mu, d):
     np.testing.assert_allclose(rule.time, exact, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_times_that_do_not_exist_are_answers():
     same = GaussianMixture.isotropic(np.zeros((2, 3)), 1.0)
     crossing = speciation.gaussian_general_times(same).crossing

@@ -419,6 +419,7 @@ def test_z_is_the_direction_across_and_nothing_ends_a_loop_late():
     assert np.all(np.isnan(draw(jnp.ones(3), jnp.full(3, jnp.nan))))
 
 
+@pytest.mark.slow
 def test_clean_draws_and_moments():
     """20,000 draws, seed 22, z < 4.5."""
     for d in (1, 2, 5):

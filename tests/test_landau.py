@@ -211,6 +211,7 @@ def simulate(langevin, drift: Callable, noise, start: jax.Array, times: np.ndarr
     return jax.jit(lambda q: jax.lax.scan(body, q, steps)[0])(start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("std", [1.0, 0.5])
 def test_langevin_reproduces_the_law_and_the_printed_noise_does_not(std):
     # 20,000 paths from t = 4 to 0.7, steps of 0.004: t_S = log(64) / 2 lies between.

@@ -229,6 +229,7 @@ def test_printed_values():
     assert np.all(error < 0.006)
 
 
+@pytest.mark.slow
 def test_results_can_be_stored(found):
     entry = to_json(found)
     assert entry["mean"] == float(found.mean)

@@ -255,6 +255,7 @@ def test_automatic_start_of_small_data_on_a_long_clock():
     assert 0.999 < worst <= 1
 
 
+@pytest.mark.slow
 def test_automatic_start_always_and_never():
     always = late_start.automatic(two(0.5), CLOCK, rule="weights")
     assert always.always

@@ -359,6 +359,7 @@ def test_nothing_is_found_among_points_that_were_not_used():
     assert planted.detectable.answer != "no window"
 
 
+@pytest.mark.slow
 def test_results_are_saved_and_told(twenty):
     text = json.dumps(twenty.to_json(), allow_nan=False)
     told = json.loads(text)

@@ -132,6 +132,7 @@ def test_noises_keep_below_those_of_parents():
     assert np.all(np.isnan(_amounts(tree, low, high)))
 
 
+@pytest.mark.slow
 def test_a_clock_that_ends_early():
     # The SD-like end of a table: the root's noise is beyond it.
     law = two_levels(100, 3)
@@ -285,6 +286,7 @@ def test_tree_of_labelled_data():
     assert abs(float(timed.end.time[3]) - exact) < 0.2
 
 
+@pytest.mark.slow
 def test_a_tree_is_one_of_a_model_too():
     # Corollary 2: means moved by h, TV(p^i, q^i) = erf(h / sqrt 8) = delta / 2.
     law, eps, move = two_levels(100, 3), 0.1, 0.004

@@ -162,6 +162,7 @@ def test_more_features_have_a_short_section_each(two):
     assert "It has no pair of classes to tell apart" in shown(both).text
 
 
+@pytest.mark.slow
 def test_advice_is_on_the_page_as_in_the_schedule(images):
     numbers, parsed = schedule(images.advice), shown(images)
     lists = next(block for block in parsed.code if "timesteps_linear" in block)
@@ -181,6 +182,7 @@ def test_advice_is_on_the_page_as_in_the_schedule(images):
         assert getattr(images.advice, rule) in parsed.text
 
 
+@pytest.mark.slow
 def test_advice_of_noises_found_and_not_found(images):
     known = dataclasses.replace(
         images.advice,
@@ -205,6 +207,7 @@ def test_advice_of_noises_found_and_not_found(images):
     assert "not reached in" in text.split("Late start")[1].split("Guidance from")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "said"),
     [
@@ -219,6 +222,7 @@ def test_where_the_order_changes(images, number, said):
     assert "points on collapse would" not in none
 
 
+@pytest.mark.slow
 def test_regimes_say_where_two_is_absent(two):
     drawn = figures(two)
     feature = two.features[0]
@@ -235,6 +239,7 @@ def test_regimes_say_where_two_is_absent(two):
     assert "regime II is absent" not in page(apart, drawn)
 
 
+@pytest.mark.slow
 def test_images_are_shown_noised_and_tables_are_not(images):
     drawn = figures(images)
     assert "noised_images" in drawn
@@ -245,6 +250,7 @@ def test_images_are_shown_noised_and_tables_are_not(images):
     assert "noised_images" not in figures(table)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "said"),
     [
@@ -258,6 +264,7 @@ def test_the_space_is_said(images, space, said):
     assert said not in shown(dataclasses.replace(images, space="data")).text
 
 
+@pytest.mark.slow
 def test_caveats_are_told_at_the_top_as_text(images):
     named = dataclasses.replace(images, caveats=("Times <belong> to a space.",))
     assert "Times <belong> to a space." in shown(named).text[:3000]
@@ -277,6 +284,7 @@ def test_merge_tree_in_words():
     assert tree_words(chain(1), "a") == "Nothing merges."
 
 
+@pytest.mark.slow
 def test_classes_that_were_not_drawn_have_no_confusion(two):
     feature = two.features[0]
     assert feature.confusion is not None

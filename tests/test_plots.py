@@ -372,6 +372,7 @@ def test_movement_leaves_a_far_change_of_order_out_of_view():
     assert not axes.patches
 
 
+@pytest.mark.slow
 def test_regimes_are_shaded_and_named(collapsed, agreed):
     half = float(collapsed.t_half.time)
     separation = times_at([half + 0.3, half + 0.1, 9.0], found=[True, True, False])

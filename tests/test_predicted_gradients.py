@@ -54,6 +54,7 @@ def test_gradients_of_predicted_times_of_isotropic_clusters(count):
     np.testing.assert_allclose(slope, differences(widths, each), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradients_of_predicted_times_turn_with_the_class_direction():
     # W is not isotropic: u W u changes as u turns.
     rng = np.random.default_rng(7)

@@ -189,6 +189,7 @@ def test_phases_meet_at_the_collapse_time(rate):
     assert float(after.log_density_limit(rate)) > -0.5
 
 
+@pytest.mark.slow
 def test_limit_of_the_density():
     # 20,000 points in 24 dimensions, at a time after and one before collapse.
     rng, d, n = np.random.default_rng(3), 24, 20_000

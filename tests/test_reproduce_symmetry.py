@@ -101,6 +101,7 @@ def test_command_writes_a_folder(capsys, tmp_path, monkeypatch):
         assert abs(np.interp(at, fine, valley[0]) - place) < 1e-3
 
 
+@pytest.mark.slow
 def test_curvatures_of_potentials():
     """-1/2 + 1/V - q/V^2 and its like, from the curves alone, by differences."""
     found = _symmetry_potential.measure()

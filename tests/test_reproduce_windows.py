@@ -85,6 +85,7 @@ def test_comparisons_know_where_errors_are_none():
         compare(noise, noise, known, {"c": (noise, noise)}, 1000, "")
 
 
+@pytest.mark.slow
 def test_masking():
     study = made("masking")
     short, long = study.summary["words"]

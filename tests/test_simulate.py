@@ -75,6 +75,7 @@ def test_one_replica_is_that_of_the_block():
         np.testing.assert_allclose(together, np.stack(each), rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_a_start_of_your_own_is_not_reduced():
     start = lambda key: jnp.zeros(40)
     found = simulate(EulerFlow(), SCORE, TIMES, 4, jr.key(0), start=start, block_size=2)

@@ -405,6 +405,7 @@ def test_curves_without_a_group(found, again):
                 )
 
 
+@pytest.mark.slow
 def test_draws_of_classes(found, again):
     index, _, masses, _ = again
     exact = np.logaddexp.reduce(masses, axis=1)

@@ -165,6 +165,7 @@ def test_pairs_by_matrices(swept):
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_times_of_pairs_by_matrices(swept):
     given, table = swept
     for n, i, j in [(1, 0, 1), (30, 0, 2), (62, 3, 1)]:

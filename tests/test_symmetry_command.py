@@ -202,6 +202,7 @@ def test_two_points_break_where_the_paper_says(two):
     assert not found["escape"]["found"]
 
 
+@pytest.mark.slow
 def test_late_start_is_in_summary_and_table(two):
     late = two.summary["late_start"]
     assert two.summary["late_start_answer"] == "weight error"
@@ -217,6 +218,7 @@ def test_late_start_is_in_summary_and_table(two):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_folder_holds_all(two, tmp_path):
     assert set(two.figures) == FIGURES
     write_study(two, tmp_path / "out")
