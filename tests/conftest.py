@@ -35,7 +35,10 @@ MAPS, MOST_REGIONS, LOOKED_AT_EVERY = "/proc/self/maps", 30_000, 16
 FINISHED = itertools.count()
 
 # The longest files, so that no worker is left with one of them at the end.
-FIRST = "test_float32.py", "test_targets.py", "test_report_page.py", "test_drivers.py"
+FIRST = {
+    *("test_float32.py", "test_targets.py", "test_report_page.py", "test_drivers.py"),
+    *("test_notebooks.py", "test_symmetry.py", "test_symmetry_cascade.py"),
+}
 
 
 def pytest_collection_modifyitems(config, items):
