@@ -1036,6 +1036,8 @@ def test_clean_draws_and_moments(name):
     covariance = covariance + (law.kept * apart.T) @ apart
     np.testing.assert_allclose(moments.mean, mean, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(dense, covariance, 1e-12, 1e-12)
+    total = np.trace(covariance)
+    np.testing.assert_allclose(moments.total_variance(), total, 1e-12, 1e-12)
     np.testing.assert_allclose(covariance @ ways, ways * values, 1e-10, 1e-12)
     np.testing.assert_allclose(
         values, np.linalg.eigvalsh(covariance)[::-1], 1e-10, 1e-12
