@@ -5,7 +5,7 @@ import os
 
 # Most of the time of these tests is compilation, and half of that is of fused loops.
 # Newer versions do not know the flag: there the programs are those that users get. So
-# compiled, one program crashed in jaxlib 0.10.1: the gradient of a whole run of UniPC-2.
+# compiled, one program crashed in jaxlib 0.10.1: the gradient of a run of UniPC-2.
 old = importlib.metadata.version("jaxlib").startswith("0.10.")
 plain = " --xla_cpu_use_fusion_emitters=false" if old else ""
 flags = "--xla_force_host_platform_device_count=4" + plain
