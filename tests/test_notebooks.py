@@ -19,11 +19,9 @@ def test_notebook_runs(path):
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
     assert "assert" in code
     settings = {"JAXWIN_SHORT": "1"}
-    if jax.config.read("jax_compilation_cache_dir"):
+    if kept := jax.config.jax_compilation_cache_dir:
         # Compiled programs of this worker, which waits.
-        settings["JAX_COMPILATION_CACHE_DIR"] = jax.config.read(
-            "jax_compilation_cache_dir"
-        )
+        settings["JAX_COMPILATION_CACHE_DIR"] = kept
         settings["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     subprocess.run([sys.executable, "-c", code], env=os.environ | settings, check=True)
 
