@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
@@ -19,9 +18,9 @@ def test_notebook_runs(path):
     code = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
     assert "assert" in code
     settings = {"JAXWIN_SHORT": "1"}
-    if kept := jax.config.jax_compilation_cache_dir:
-        # Compiled programs of this worker, which waits.
-        settings["JAX_COMPILATION_CACHE_DIR"] = kept
+    if "JAXWIN_TEST_PROGRAMS" in os.environ:
+        folder = Path(os.environ["JAXWIN_TEST_PROGRAMS"]) / "notebooks"
+        settings["JAX_COMPILATION_CACHE_DIR"] = str(folder)
         settings["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     subprocess.run([sys.executable, "-c", code], env=os.environ | settings, check=True)
 
