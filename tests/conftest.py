@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import zlib
 
 # Most of the time of these tests is compilation, and half of that is of fused loops.
 # Newer versions do not know the flag: there the programs are those that users get. So
@@ -36,13 +37,25 @@ FIRST = {
 }
 
 
+def pytest_addoption(parser):
+    told = "of the tests marked long, take part K (modulo N) of N"
+    parser.addoption("--turn", metavar="K/N", default="0/1", help=told)
+
+
 def pytest_collection_modifyitems(config, items):
     """The longest first; tests marked f32 are left to their own process."""
     items.sort(key=lambda item: item.path.name not in FIRST)
-    if jax.config.read("jax_enable_x64"):
-        single = [item for item in items if item.get_closest_marker("f32")]
-        config.hook.pytest_deselected(items=single)
-        items[:] = [item for item in items if not item.get_closest_marker("f32")]
+    turn, turns = map(int, config.getoption("turn").split("/"))
+    double = jax.config.read("jax_enable_x64")
+
+    def left_out(item):
+        # By name: a test keeps its turn when others come or go.
+        other = (zlib.crc32(item.nodeid.encode()) - turn) % turns != 0
+        long, single = map(item.get_closest_marker, ("long", "f32"))
+        return (other and long) or (double and single)
+
+    config.hook.pytest_deselected(items=[item for item in items if left_out(item)])
+    items[:] = [item for item in items if not left_out(item)]
 
 
 @pytest.fixture(autouse=True, scope="module")

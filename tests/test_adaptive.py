@@ -94,6 +94,7 @@ def moved(process: AbstractProcess, x, start, end):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_flow_of_a_gaussian(clock):
     process, start, end = CLOCKS[clock]
@@ -226,6 +227,7 @@ def test_evaluations_of_the_flow_are_the_calls(solver):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "solver",
     [
@@ -268,6 +270,7 @@ def test_lanes_choose_their_own_steps():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "step",
     [0.05, pytest.param(None, marks=pytest.mark.slow)],
@@ -293,6 +296,7 @@ def test_law_of_the_sde(step):
     assert (len(np.unique(found.accepted)) > 10) == (step is None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("solver", "order"),
     [

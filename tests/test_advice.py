@@ -355,6 +355,7 @@ def law():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_late_start_keeps_its_promise(law):
     times = np.linspace(0.1, 3, 24)
     found = late_start.misplaced(law, times, num_replicas=8192, level=0.01)
@@ -380,6 +381,7 @@ def test_late_start_keeps_its_promise(law):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_advised_grid_beats_fixed_ones_at_ten_steps(law):
     times = np.geomspace(0.002, 3.5, 48)
     coordinate = -np.asarray(OU.log_snr(jnp.asarray(times)))

@@ -281,6 +281,7 @@ def test_gradients_of_the_certificate():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_gradients_through_the_best_time():
     @jax.jit
     def best(means, variances, weights):
@@ -292,6 +293,7 @@ def test_gradients_through_the_best_time():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_gradient_of_the_exact_best_value():
     @jax.jit
     def best(means, variances, weights):

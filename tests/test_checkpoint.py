@@ -286,6 +286,7 @@ def killed_and_resumed(folder: Path, moments: list[float]) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sigkill_at_random_moments(tmp_path):
     """12 of them. The run takes at least 125 blocks of 5 ms from its start."""
     moments = np.random.default_rng(12).uniform(0, [0.06, 0.12], (6, 2)).ravel()

@@ -103,6 +103,7 @@ LAWS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", LAWS)
 def test_rate_is_the_slope_of_the_information(name):
     law = LAWS[name]()

@@ -119,6 +119,7 @@ def test_general_time_is_where_r_is_one(two):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_agreement_is_that_of_single_noised_points():
     rng = np.random.default_rng(3)
     labels = rng.choice(3, size=190, p=[0.5, 0.3, 0.2])

@@ -235,6 +235,7 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_json_is_all_of_standard_output(finished):
     folder, run, _ = finished
     assert run.returncode == 0, run.stderr
@@ -273,6 +274,7 @@ def called(diagnosed) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_failed_write_is_one_line_and_leaves_what_was_there(
     diagnosed, capsys, monkeypatch
 ):
@@ -385,6 +387,7 @@ def test_interrupt_is_one_line_and_leaves_nothing(capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_interrupted_run_resumes_to_the_same_numbers(called, capsys, monkeypatch):
     @contextlib.contextmanager
     def impatient(quiet, resume):
@@ -440,6 +443,7 @@ def test_until_stderr_measures_longer_and_says_where_it_gave_up(called, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_interrupted_process_resumes_to_the_same_numbers(finished, tmp_path):
     _, run, cache = finished
     program = [sys.executable, "-c", INTERRUPTED]

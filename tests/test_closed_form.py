@@ -27,6 +27,7 @@ LAWS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", some(LAWS, ["full", "modes"]))
 def test_curve_is_what_is_measured(name):
     law = LAWS[name]

@@ -44,6 +44,7 @@ def sums(posterior, score):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("sigma", [1e-4, 0.05, 0.5, 20.0])
 @pytest.mark.parametrize("kind", ["kernels far off", "restricted"])
 def test_same_as_the_plain_law(kind, sigma):

@@ -332,6 +332,7 @@ def curve() -> collapse.CollapseCurve:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_crossings_lie_on_their_curves(curve):
     for crossing, values, level in (
         (curve.t_half, curve.own_weight, 0.5),
@@ -359,6 +360,7 @@ def test_intervals_over_fresh_data_hold_those_given_these(curve):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_errors_over_fresh_data_are_those_of_data_sets():
     # 24 data sets: a standard deviation is known to 15 %.
     curves = [
@@ -372,6 +374,7 @@ def test_errors_over_fresh_data_are_those_of_data_sets():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_movement_is_that_of_random_parts(curve):
     moved = curve.movement
     np.testing.assert_array_equal(moved.n, [10, 20, 50, 100, 200])
@@ -423,6 +426,7 @@ NODES = {"ddpm": [100, 250, 330, 500, 700], "ddpm-respaced": [3, 9, 14, 20, 30]}
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CLOCKS)
 def test_curve_on_every_clock(name):
     process = CLOCKS[name]
@@ -551,6 +555,7 @@ def check_small_table(rows: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_small_table():
     # Twenty: of fewer sets the spread itself is known too badly.
     check_small_table(small_table(num_sets=20, num_replicas=512))

@@ -217,6 +217,7 @@ LAWS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["grouped", "one covariance"])
 def test_draws_agree_with_quadrature(name):
     # 8,192 draws, z <= 4.5 over all entries and noises.
@@ -244,6 +245,7 @@ def test_draws_agree_with_quadrature(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_draws_cover():
     # 120 replicates of 1,024 draws of one entry: 95 % +- 2.3 * 2 %.
     law = LAWS["line"]

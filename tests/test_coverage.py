@@ -75,6 +75,7 @@ def watched(groups, alphas, sigmas, key, replicas):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_intervals_given_the_data_cover():
     """Every other run for either curve."""
     at, alphas, sigmas = levels(12, 40)
@@ -135,6 +136,7 @@ def data_sets():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_intervals_over_fresh_data_cover(data_sets):
     at, alphas, sigmas, curves, without = data_sets
     replicas = jnp.arange(64, dtype=jnp.int32)

@@ -169,6 +169,7 @@ print(peak, *shape, data.span[1], normal.points.nbytes)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory by /proc")
 def test_memory_of_a_selection_from_a_large_file(tmp_path):
     """20,000 of 200,000 x 3,072 float32 (2.5 GB) stay below 1.3 GiB in all."""

@@ -177,6 +177,7 @@ POPULATIONS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("size", "name"),
     [(0, name) for name in LEAVES]
@@ -252,6 +253,7 @@ def test_no_threshold_is_an_answer(m):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("leaf", "bracket"),
     [(GaussianLeaves(8), (0.1, 60.0)), (MaskedLeaves(8), (0.0, 1.0))],

@@ -60,6 +60,7 @@ def same(found: dict, expected: dict) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("what", ["order", "translation", "rotation", "block size"])
 def test_times_do_not_depend_on_the_frame(what, monkeypatch):
     """To rounding: draws and noise live in the principal axes of the data."""
@@ -108,6 +109,7 @@ def test_times_move_with_the_scale_as_they_must():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_label_columns_are_two_features():
     """Each as if it were alone: the pass is the same, the classes are groups of it."""
     other = (LABELS > 0).astype(int)
@@ -139,6 +141,7 @@ def test_more_dimensions_than_points_by_the_gram_matrix():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_subspace_is_the_diagnosis_of_the_projected_points():
     centred = POINTS - POINTS.mean(axis=0)
     _, _, axes = np.linalg.svd(centred, full_matrices=False)
@@ -164,6 +167,7 @@ def test_what_is_no_data_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_agreement_among_copies_is_no_separation():
     """Equal means, variances 0.5 and 1.5, d = 50: the population separates at 0.46.
 
@@ -207,6 +211,7 @@ def test_latents_keep_their_units():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_pairs_of_rare_classes_are_missed_on_the_first_line():
     labels = np.repeat([0, 1, 2], [120, 117, 3])
     points = np.random.default_rng(3).normal(size=(N, D)) + 6 * labels[:, None]

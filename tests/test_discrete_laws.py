@@ -186,6 +186,7 @@ def ask(law, rows):
     return jax.vmap(at)(rows)
 
 
+@pytest.mark.long
 @every_law
 def test_evidence_marginals_and_labels_against_all_words(name):
     table = TABLES[name]
@@ -265,6 +266,7 @@ def counts(words: np.ndarray, labels: np.ndarray, q: int, c: int) -> np.ndarray:
     return np.bincount(number * c + labels, minlength=q ** words.shape[1] * c)
 
 
+@pytest.mark.long
 @every_law_once
 def test_draws_follow_the_law_and_the_posterior(name):
     """10,000 draws, seed 3: z < 4.5 for every word (and label)."""

@@ -331,6 +331,7 @@ def test_full_covariances_in_two_dimensions():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["isotropic", "full", "low rank", "diagonal"])
 def test_reduction_changes_no_distance(kind):
     rng = np.random.default_rng(8)
@@ -461,6 +462,7 @@ def random_law(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seed", "kind"),
     # In the plane one kind, on the line those whose integrands differ.
@@ -565,6 +567,7 @@ def test_gradients_of_variation_on_a_line():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_gradients_hold_the_directions_fixed():
     # A step out of the span of the means changes the distance, at second order only.
     alpha, sigma = level(0.3)
@@ -671,6 +674,7 @@ def test_bad_input_is_refused():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_intervals_of_draws_cover():
     # 100 replicates of 1,024 draws: the scatter over the stated errors is known to 7 %.
     law = GaussianMixture.isotropic([[0.0], [1.0], [2.5]], [1.0, 0.5, 2.0])

@@ -65,6 +65,7 @@ SCORE, TIMES = ExactScore(LAW, OU), log_snr_uniform(OU, 2.0, 0.05, 12)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "step",
     [pytest.param(EulerMaruyama(), marks=pytest.mark.slow), DPMSolverPP(2)],
@@ -114,6 +115,7 @@ def test_clones_share_the_path_and_part():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("n", [1, 50])
 def test_u_turns_and_clones_have_their_closed_form(n):
     """20,000 replicas, key 7: 4 standard errors of the flip probability f(1).
@@ -208,6 +210,7 @@ def test_clones_of_two_deltas():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "value"), [(100, 0.19234), (400, 0.19261)])
 def test_u_turns_of_the_exponential_integrator(n, value):
     """Windows 2.6: +-3 of unit variance, T = 1; 400,000 paths on either side."""
@@ -268,6 +271,7 @@ def quantiles():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", W2)
 def test_few_steps_of_ddim(name, quantiles):
     """C21: W2 to the data by exact quantile transport; the last step ends denoised."""
@@ -284,6 +288,7 @@ def test_few_steps_of_ddim(name, quantiles):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["full", "empirical"])
 def test_exact_transitions_keep_the_law(kind):
     """Five steps back from p_1.2 to p_0.25, family-wise 1e-4 each: 250,000 draws by
@@ -372,6 +377,7 @@ SAME = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
 def test_methods_that_are_one(one, other):
     x, run = jnp.ones(4), eqx.filter_jit(sample)
@@ -740,6 +746,7 @@ def test_rising_times_of_a_compiled_run_are_not_run():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "step", [HeunFlow(), StochasticHeun(), ExponentialEuler(order=2), SEEDS(2), PNDM()]
 )

@@ -253,6 +253,7 @@ def test_looks_are_a_fifth_apart(min_blocks):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_errors_after_stopping_are_true():
     # Stopped after 2 of the skew replicas, many runs would be wrong by far more.
     f = eqx.Partial(lambda key, i: jr.exponential(jr.fold_in(key, i)))

@@ -218,6 +218,7 @@ def test_share_of_an_unbiased_model_is_constant():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("simulated", ["model", "both"])
 def test_bias_is_found_by_the_classifier_alone(simulated):
     # 8,192 U-turns, seed 0, z <= 4.5 in 14 shares; the null and a planted bias.
@@ -267,6 +268,7 @@ def test_sampled_tables_agree_with_quadrature_and_keep_their_balance():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_error_of_the_gap_is_that_of_repeated_runs():
     # 24 runs of 1,024 draws: scatter over mean error within 1 +- 0.45 (3 sigma), and no
     # mean shift beyond 4 errors.
@@ -345,6 +347,7 @@ def test_printed_survival_along_the_flow():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_simulated_flow_agrees_with_the_map_of_quantiles():
     # 1,024 flows, seed 0: z <= 4.5, by a model of other weights.
     ten, other = two([0.9, 0.1], mean=10.0), two([0.7, 0.3], mean=10.0)

@@ -155,6 +155,7 @@ def study():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_tables_are_averaged(study):
     found = study.results["eps_belief"]
     law_key, turn_key = jr.split(jr.key(3), 2)
@@ -248,6 +249,7 @@ def test_command_writes_a_folder(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_stopped_run_goes_on_to_the_same_numbers(capsys, monkeypatch):
     """The noises are found by a pilot, which finds the same ones again."""
     argv = [*LINE, "--channel", "uniform", "--json", "--turns", "400", "--quick"]
@@ -278,6 +280,7 @@ def test_stopped_run_goes_on_to_the_same_numbers(capsys, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_plan_tells_the_cost_and_writes_nothing(capsys):
     argv = ["--channel", "eps_belief", "--turns", "64", "--plan", "--json"]
     assert cli.main([*LINE, *argv, "--noises", FRACTIONS]) == 0

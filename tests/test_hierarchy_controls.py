@@ -14,6 +14,7 @@ NOISES = np.array([0.1, 0.3, 0.5, 0.8])
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_tree_counted_as_words_is_the_same():
     """T1 by its nodes and by its word alone: two runs, 4.5 combined s.e."""
     words = hierarchy.word_curves(T1, UniformCorruption(), NOISES, num_turns=20_000)
@@ -53,6 +54,7 @@ def test_independent_symbols_do_not_change_together():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_pooled_chi_of_a_flat_mixture_peaks_without_a_hierarchy():
     """Section 3: 32 classes, 512 symbols, 6 emission tables of 400 starts, 4.5 s.e."""
     fractions = [0.80, 0.95, 0.98, 1.0]

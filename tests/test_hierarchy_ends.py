@@ -71,6 +71,7 @@ def test_grids_reach_to_a_single_leaf():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_pilots_find_a_class_that_little_noise_takes():
     law = RandomHierarchy.draw(jr.key(0), 8, 8, 2, 6)
     grid = pilot_grid(law, Masking(), False, 12, key=jr.key(1), block_size=8)

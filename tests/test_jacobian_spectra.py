@@ -233,6 +233,7 @@ def test_shares_are_the_projected_covariance():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_dimensions_are_lost_to_memory():
     """Few points lose the directions of a manifold at a noise where many keep them."""
     wide, narrow = frame(12, 5)[:, :2], frame(12, 5)[:, 2:]

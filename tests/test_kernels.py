@@ -59,6 +59,7 @@ LAWS = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", some(LAWS, ["own variances"]))
 def test_all_forms_and_blocks_agree(name):
     """In float64, where no form has rounding to speak of; the last block is short."""
@@ -75,6 +76,7 @@ def test_all_forms_and_blocks_agree(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("sigma", [1e-2, 0.3, 10.0])
 @pytest.mark.parametrize("offset", [0.0, 100.0])
 @pytest.mark.parametrize("kind", ["mixture", "data"])

@@ -210,6 +210,7 @@ PRINTED = np.geomspace(0.005, 4.0, 400)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_printed_values():
     """5.14: n = 1000, d = 16, mu = sigma = 1; eight data sets of 384 paths."""
     rows = []

@@ -135,6 +135,7 @@ def test_frechet_and_bounds_of_the_vanilla_start():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["vanilla", "gaussian"])
 def test_draws_agree_with_quadrature(kind):
     # The same two clusters in a form that does not reduce.

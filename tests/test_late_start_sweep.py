@@ -63,6 +63,7 @@ def agrees(found, printed, num_samples):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "steps", "kind"), PRINTED)
 def test_printed_table(name, steps, kind):
     found = late_start.sweep(
@@ -82,6 +83,7 @@ def test_printed_table(name, steps, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_short_table_costs_and_gain():
     law, both = problem(), []
     for kind in ("vanilla", "gaussian"):
@@ -135,6 +137,7 @@ def test_gaussian_law_is_exact_in_closed_form():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_cost_of_pndm_with_its_warm_up():
     found = late_start.sweep(
         problem(), TABLE, PNDM(), 3, [400], last="step", num_samples=64,
@@ -176,6 +179,7 @@ def test_new_values_do_not_recompile():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_energy_sees_misplaced_weight_and_width():
     law, starts = problem(), [450]
     options: Any = {"num_samples": 512, "replicates": 4, "metrics": ("energy",)}
@@ -209,6 +213,7 @@ def test_what_is_refused(change, match):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_automatic_start_beside_a_sweep():
     means = np.stack([np.ones(4), -np.ones(4)]) / 2
     law = GaussianMixture.isotropic(means, 0.02, [0.8, 0.2])

@@ -184,6 +184,7 @@ def test_three_children_have_heights():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "channel"), [("T1", "masking"), ("three", "uniform")])
 def test_curves_and_correlations_of_a_tiny_tree(name, channel):
     """40,000 turns, every quantity within 4.5 s.e.; seed 0."""
@@ -248,6 +249,7 @@ def test_pooled_covariances_are_dynamics_and_starts():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "channel"), [("T1", "masking"), ("three", "uniform")])
 def test_new_class_old_parts(name, channel):
     """Section 6.23: 20,000 turns within 4.5 s.e.; independent data exactly."""
@@ -269,6 +271,7 @@ def test_new_class_old_parts(name, channel):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_what_words_tell_of_three_children(channel):
     """Information, errors and upward beliefs: 12,000 draws within 4.5 s.e."""
@@ -290,6 +293,7 @@ def test_what_words_tell_of_three_children(channel):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_information_of_a_tiny_tree():
     """Section 6.7: 60,000 draws within 4.5 combined s.e.; dI / dSNR = MMSE / 2."""
     snr = np.array([8.0, 2.0, 1.0, 0.5, 0.25])
@@ -379,6 +383,7 @@ def test_rules_are_resumed_table_by_table(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_replicas_do_not_depend_on_their_block():
     turns = Turns(T1, UniformCorruption(), jnp.array([0.2, 0.6]))
     many = eqx.filter_jit(lambda replicas: turns.many(jr.key(0), replicas))

@@ -17,6 +17,7 @@ def ou_time(snr):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_upward_beliefs_and_mean_field():
     """Section 4.6, eps_belief: 16 tables within 4.5 s.e., mean field beside them."""
     noises = [0.4, 0.6, 0.7, 0.8, 0.9]
@@ -53,6 +54,7 @@ def single(law: RandomHierarchy) -> RandomHierarchy:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("sizes", "printed"),
     [
@@ -81,6 +83,7 @@ def test_gaussian_class_curves(sizes, printed):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("channel", "noises", "printed"),
     [

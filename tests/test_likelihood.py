@@ -107,6 +107,7 @@ CASES = [
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("clock", "kind", "d"), CASES)
 def test_log_likelihood_is_the_log_density(clock, kind, d):
     process, start, end = CLOCKS[clock]
@@ -176,6 +177,7 @@ def test_from_pure_noise_to_clean_data(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "clock",
     some(["edm", "ve", "ou", "ddpm"], ["ve"]),
@@ -286,6 +288,7 @@ def test_any_score_and_its_evaluations():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_steps_of_the_grid():
     score = ExactScore(law_of("isotropic", 2), OU)
     xs, truth = some_points(score, 0.05, 2)
@@ -301,6 +304,7 @@ def test_steps_of_the_grid():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_gradient_is_the_score():
     score = ExactScore(law_of("isotropic", 2), OU)
     x = some_points(score, 0.05, 2)[0][1]
@@ -477,6 +481,7 @@ def test_the_bound_with_a_given_prior():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("clock", ["ou", pytest.param("ddpm", marks=pytest.mark.slow)])
 def test_bound_stays_below(clock):
     """1,000 points of a mixture, key 3: the mean gap is negative, and not by much.

@@ -177,6 +177,7 @@ def test_moments_agree_with_the_stream_draw_by_draw():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_classifier_alone_gives_the_same_answer():
     # 512 U-turns, seed 1; z <= 4 for 12 numbers.
     rng = np.random.default_rng(6)

@@ -369,6 +369,7 @@ def ratio(metric, shift, std, count=REPLICAS):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_against_replicates(name):
     """500 replicates of different laws: the spread is known to 3 %; within 15 %.
@@ -833,6 +834,7 @@ def test_sinkhorn_against_numpy(ott):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sinkhorn_errors_against_replicates(ott):
     metric = lambda x, y, key: metrics.sinkhorn(x, y, epsilon=1.0)
     found, _ = ratio(metric, 1.0, 1.5)

@@ -198,6 +198,7 @@ def test_without_64_bits():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_stated_errors_are_those_of_repetitions():
     law, levels = clusters(16), np.arange(-7.0, 1.01, 0.5)
     runs = [

@@ -51,6 +51,7 @@ def with_copies_at(diagnosis: Diagnosis, time: float, spectrum: float) -> Facts:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("pair", "spectrum", "said"),
     [
@@ -119,6 +120,7 @@ def test_criteria_that_were_not_measured_have_no_column(two):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_many_pairs_stay_small_and_too_many_are_told_in_the_summary(two):
     forty = page(with_classes(two, 40), {})
     assert "All 780 pairs" in forty

@@ -50,6 +50,7 @@ def largest(found: Sweep) -> tuple[float, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_plan_of_the_plain_run_is_the_run():
     cost, blocks = told()
     assert cost.noised_points == 8192
@@ -100,6 +101,7 @@ def test_bad_errors_are_refused(until):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_runs_stop_within_half_of_the_planned_number_more():
     """The promise of the plan, by the pass itself: 9 of 10 seeds."""
     ratios = []

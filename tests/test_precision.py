@@ -135,6 +135,7 @@ NUMBERS = "restricted", "zero-mean", "singular", "beside", "grouped", "point mas
 KINDS = [name for name in PLANE if not any(word in name for word in NUMBERS)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", some(PLANE, SOME))
 def test_every_public_method_contracts_at_highest_precision(name):
     case = BY_NAME[name]
@@ -155,6 +156,7 @@ def test_cutting_a_line_contracts_at_highest_precision():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", KINDS)
 def test_derivatives_and_batches_contract_at_highest_precision(name):
     case = BY_NAME[name]

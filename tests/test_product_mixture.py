@@ -122,6 +122,7 @@ def compare(factor, density, alpha, sigma, xs, tolerance=1e-10):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", some(FAMILIES, ["interval", "Laplace"]))
 def test_posterior_by_brute_force(name):
     """Below 1e-10 for sigma from 1e-5 to 1e3 and alpha down to 1e-8, at any x."""
@@ -195,6 +196,7 @@ def everything(law, x, alpha, sigma):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["interval", "well", "table"])
 def test_gaussian_factors_are_a_gaussian_mixture(kind):
     """Three ways to write a Gaussian; classes out of order; a table to its spline."""
@@ -282,6 +284,7 @@ slopes = eqx.filter_jit(jax.grad(lambda *args: observe(*args)))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("sigma", [0.02, 0.7, 30.0])
 def test_gradients_in_the_parameters(sigma):
     """Through the constructors: ends of intervals, kinks and normalisers too."""
@@ -306,6 +309,7 @@ MIXED = ProductMixture(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_limit_at_zero_noise():
     """The clean density at x / alpha, its posteriors, no spread."""
     x, alpha = np.array([0.3, 0.35]), 0.7
@@ -351,6 +355,7 @@ def mass_of_table():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_clean_draws_follow_the_law():
     """20,000 draws, seed 5: Kolmogorov-Smirnov at p = 1e-4, labels at z < 4.5."""
     sample = eqx.filter_jit(
@@ -434,6 +439,7 @@ def test_quartic_components(t):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_quartic_components_from_a_table():
     """600 places in [-6, 6]: the spline errs by 1e-9 and less where it matters."""
     law = tabulated_wells()
@@ -458,6 +464,7 @@ def test_error_of_a_table_falls_by_the_fourth_power():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("t", [0.3, 1.0])
 def test_quadrature_of_windows_takes_the_law(t):
     """By the windows' own quadrature, also with ends, kinks and heavy tails."""

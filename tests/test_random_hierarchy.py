@@ -152,6 +152,7 @@ TREES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", TREES)
 def test_beliefs_against_all_trees(seed):
     law = some_law(seed)
@@ -265,6 +266,7 @@ def deep():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_evidence_of_a_valid_word_is_its_probability(deep):
     """Section 6.4: -2130.7344330413, float32 to 1e-6; all-masked words have 1."""
     word = jax.jit(lambda key: deep.sample_tree(key)[-1])(jr.key(1))

@@ -52,6 +52,7 @@ def check_theorem(thresholds, truth, slack):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("shape", SMALL)
 def test_bounds_hold_where_the_truth_is_known(shape):
     """63 laws on lines and 2 on planes by quadrature everywhere."""
@@ -73,6 +74,7 @@ def test_bounds_hold_where_the_truth_is_known(shape):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("shape", LARGE)
 def test_bounds_hold_within_errors_of_sampling(shape):
     """84 laws of 4 shapes: 512 draws each, every comparison within z = 4."""
@@ -95,6 +97,7 @@ def test_bounds_hold_within_errors_of_sampling(shape):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_tiers_agree_within_their_errors():
     """One law with quadrature and draws of everything: 16,384 draws, z <= 4."""
     law, initial, target = mixture((4, 2), 7)

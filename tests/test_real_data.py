@@ -80,6 +80,7 @@ def test_spectrum_of_one_and_eight():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_spectrum_of_all_digits():
     # Printed: 20.467 +- 0.127.
     assert abs(check_spectrum(False) - 0.127) < 0.6e-3
@@ -196,6 +197,7 @@ def test_collapse_of_few_digits():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("pair", "n"), ROWS)
 def test_collapse_in_full(pair, n):
     small = n <= 2000
@@ -234,5 +236,6 @@ def test_agreement_of_one_and_eight_on_a_part():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_agreement_of_one_and_eight():
     check_agreement(pair_law(), 4096, 1.7083, 0.0044)

@@ -43,6 +43,7 @@ project = eqx.filter_jit(lambda red, xs, a: jax.vmap(lambda x: red.project(x, a)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", some(LAWS, ["shared factors", "grouped"]))
 @pytest.mark.parametrize("sigma", [0.05, 0.8, 30.0])
 def test_labels_and_density_survive(name, sigma):

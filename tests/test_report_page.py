@@ -100,6 +100,7 @@ CASES = pytest.mark.parametrize("case", MADE)
 PICTURES = {"three": 8, "unlabelled": 3, "nothing": 6, "two": 7}
 
 
+@pytest.mark.long
 @CASES
 def test_page_parses_and_identifiers_are_unique(pages, case):
     parsed = Page(pages[case])
@@ -131,6 +132,7 @@ def test_every_picture_has_a_text_alternative(pages, case):
         assert len(attributes["aria-label"] or "") > 40
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", ["three", "unlabelled", "nothing", "two"])
 def test_every_time_is_on_the_page_on_every_clock(pages, case, request):
     diagnosis = request.getfixturevalue(case)
@@ -260,6 +262,7 @@ def test_identifiers_of_many_pairs_are_unique(three):
     assert len(parsed.ids) == len(set(parsed.ids))
 
 
+@pytest.mark.long
 def test_images_of_bytes_show_the_published_convention():
     pixels = np.random.default_rng(4).integers(0, 255, (30, 3, 3)).astype(np.uint8)
     diagnosis = diagnose(pixels, num_replicas=64)
@@ -377,6 +380,7 @@ def test_a_failed_write_leaves_the_older_folder(unlabelled, tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+@pytest.mark.long
 @CASES
 def test_terminal_table_shows_key_times_as_text(case, request):
     diagnosis = request.getfixturevalue(case)

@@ -171,6 +171,7 @@ def test_field_is_a_power_of_the_scale():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_levels(studies):
     """The class of v = 16, m = 4, s = 2, L = 6 against another program."""
     summary = studies(_levels).summary
@@ -209,6 +210,7 @@ def test_levels(studies):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_thresholds_of_deep_trees(studies):
     """Of 16/4/2, against other populations."""
     summary = studies(_deep_thresholds).summary
@@ -233,6 +235,7 @@ def test_thresholds_of_deep_trees(studies):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_scaling_with_depth(studies):
     """Widths and chi grow with depth as the mean field says, without a parameter."""
     summary = studies(_depths).summary
@@ -259,6 +262,7 @@ def test_scaling_with_depth(studies):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_scales_of_a_hierarchy_and_of_a_field(studies):
     """The tree's noise hardly depends on scale, the field's is its inverse."""
     summary = studies(_time_scale).summary

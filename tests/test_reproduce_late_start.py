@@ -100,6 +100,7 @@ def test_long_runs_end_in_the_classes_of_the_data():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_late_start():
     study = made("late-start")
     laws = study.summary["laws"]
@@ -126,6 +127,7 @@ def test_late_start():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_samplers():
     study = made("samplers")
     cases = {(c["problem"], c["sampler"]): c for c in study.summary["cases"]}
@@ -140,6 +142,7 @@ def test_samplers():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_diversity():
     study = made("diversity")
     runs = study.summary["laws"]["six clusters"]["runs"]

@@ -61,6 +61,7 @@ def test_the_suite_is_listed():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_bifurcation():
     study = made("bifurcation")
     laws = study.summary["laws"]
@@ -112,6 +113,7 @@ def test_curvatures_of_potentials():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_reversion():
     study = made("reversion")
     rows = {round(p["s"], 4): p for p in study.summary["points"]}
@@ -139,6 +141,7 @@ def test_linear_phase():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_window():
     study = made("window")
     labels = study.summary["labels"]
@@ -158,6 +161,7 @@ def test_window():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_arc():
     study = made("arc")
     laws = study.summary["laws"]

@@ -151,6 +151,7 @@ def test_seed_and_error_are_honoured():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_components():
     study = made("two-components")
     found = study.results["comparison"]
@@ -189,6 +190,7 @@ def test_two_components():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_theorem():
     study = made("theorem")
     found, summary = study.results["comparison"], study.summary
@@ -226,6 +228,7 @@ def test_theorem():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_hierarchy():
     study = made("hierarchy")
     found = study.results["comparison"]
@@ -274,6 +277,7 @@ def test_tree():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_random_means():
     study = made("random-means")
     summary = study.summary
@@ -306,6 +310,7 @@ def test_random_means():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_simplex():
     study = made("simplex")
     found = study.results["comparison"]
@@ -326,6 +331,7 @@ def test_simplex():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_girsanov():
     study = made("girsanov")
     found = study.results["comparison"]
@@ -355,6 +361,7 @@ def test_girsanov():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_log_concave():
     study = made("log-concave")
     found = study.results["comparison"]
@@ -372,6 +379,7 @@ def test_log_concave():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_covariances():
     study = made("covariances")
     isotropic, plane = study.results["isotropic"], study.results["plane"]
@@ -405,6 +413,7 @@ def test_covariances():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_fairness():
     study = made("fairness")
     found, summary = study.results["comparison"], study.summary
@@ -443,6 +452,7 @@ def test_fairness():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_membership():
     study = made("membership")
     found = study.results["comparison"]

@@ -116,6 +116,7 @@ def test_mean_field_chi_at_printed_noises():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_class_is_lost_as_printed(changed):
     """4.6, of the quick tree."""
     eps = changed.results["eps_belief"]
@@ -187,6 +188,7 @@ def test_top_of_paired_curves():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_flat_mixture_of_section_3(controls):
     """512 symbols, 32 classes: pooled, within a start, class kept."""
     laws = {(law["family"], law["sites"]): law for law in controls.summary["laws"]}
@@ -330,6 +332,7 @@ def test_recomposition_by_enumeration(channel):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_recomposition_by_belief_propagation(recomposed):
     for channel, printed in PRINTED.items():
         found = recomposed.results[f"tiny_{channel}"]
@@ -377,6 +380,7 @@ def test_shown_tree_lost_its_class(recomposed):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_information_of_the_tiny_law(told):
     """6.7: I, MMSE, class kept, information of the class."""
     printed = {

@@ -57,6 +57,7 @@ def test_two_points():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_points_as_in_the_table():
     found = reversion(
         TWO, VP, ROW[:, 0], end=0.02, steps=1000, num_replicas=40_000, block_size=320

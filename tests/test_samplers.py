@@ -80,6 +80,7 @@ TIMES = log_snr_uniform(OU, 2.0, 0.05, 20)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @one_step
 def test_block_follows_the_replicas(step):
     xs = jr.normal(jr.key(1), (6, 12))
@@ -166,6 +167,7 @@ def test_the_compiled_loop_makes_each_word_once():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @every_step
 @pytest.mark.parametrize("kind", some(["isotropic", "low rank"], ["low rank"]))
 def test_reduced_scheme_follows_the_same_paths(step, kind):

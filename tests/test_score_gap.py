@@ -42,6 +42,7 @@ def test_two_components():
     assert found.path[0] == found.drop[0] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("law", "labels"),
     [
@@ -144,6 +145,7 @@ def variation(p, q):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("labels", [None, [0, 2]])
 def test_certificate_of_a_wrong_mixture(labels):
     """Never below the true total variation, which is exact on the line."""
@@ -176,6 +178,7 @@ def test_certificate_of_all_labels_is_a_drop_of_divergence():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sampled_certificate():
     """4,096 draws, seed 0: z < 4 against quadrature, for a part and for all labels."""
     wrong = lambda x, alpha, sigma: THREE.score(x, alpha, sigma) + 0.3 * jnp.sin(x)

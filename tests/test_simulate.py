@@ -22,6 +22,7 @@ TIMES = log_snr_uniform(OU, 2.0, 0.1, 12)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_labels_of_reduced_and_full_runs():
     """4,096 replicas each, independent noise: 4 combined standard errors."""
     full = simulate(EulerMaruyama(), SCORE, TIMES, 4096, jr.key(0), reduce=False)
@@ -49,6 +50,7 @@ OUTSIDE = np.linalg.svd(MEANS - MEANS.mean(0))[2][-1]
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("step", [EulerMaruyama(), EulerFlow()], ids=["EM", "flow"])
 def test_lifted_points_have_the_law_of_the_full_run(step):
     """8,192 replicas each: first and second moments within 4 combined errors."""
@@ -62,6 +64,7 @@ def test_lifted_points_have_the_law_of_the_full_run(step):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_replica_is_that_of_the_block():
     from jaxwin.samplers import reduce_scheme
     from jaxwin.samplers._simulate import _Backward

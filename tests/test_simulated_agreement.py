@@ -66,6 +66,7 @@ def assert_agrees(found, exact, slack=0.0):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_printed_values_of_exact_transitions():
     """5.4: d = 4, m = 4 (1, 1, 1, 1); 20,000 pairs."""
     branches = np.array([1.5, np.log(8.0), 2.5, 3.0])
@@ -80,6 +81,7 @@ def test_printed_values_of_exact_transitions():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_printed_values_of_exact_transitions_in_full():
     """5.4: 1.5 million pairs; 0.3 million in full dimension."""
     branches = np.array([1.5, np.log(8.0), 2.5, 3.0])
@@ -106,6 +108,7 @@ PRINTED = {  # 5.6: closed form; the released simulation with 10,000 pairs
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_printed_curves_share_a_compilation(monkeypatch):
     """5.6: against the closed form and the released points, by one trace."""
     traces, numbers, kept = [], [], _simulated._Pairs._ends
@@ -136,6 +139,7 @@ def test_printed_curves_share_a_compilation(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_several_modes_of_unequal_weight():
     """Against soft labels at the noise level, 8,192 each; in full dimension too."""
     means = 2.5 * np.random.default_rng(1).normal(size=(4, 6))
@@ -161,6 +165,7 @@ def test_unequal_weights_have_their_closed_form():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_any_clock():
     law = clusters(4, 4.0)
     times = np.asarray(convert(jnp.array([1.5, 2.0, 2.5, 3.0]), OU, EDM())[0])
@@ -170,6 +175,7 @@ def test_any_clock():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_data_sets_run_as_they_are():
     points = np.random.default_rng(0).normal(size=(40, 3)) + np.repeat(
         [[-2.0], [2.0]], 20, axis=0
@@ -183,6 +189,7 @@ def test_data_sets_run_as_they_are():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_tie_counts_in_equal_shares():
     # One place, two labels: by chance.
     law = Empirical(np.zeros((2, 2)), np.array([0, 1]))
@@ -279,6 +286,7 @@ def test_coarse_euler_has_its_own_agreement():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_published_scheme():
     """T = 10, 1,000 steps, sign of m.x, 10,000 pairs: its bias is far below errors."""
     branches = np.arange(1.0, 9.6, 0.5)
@@ -308,6 +316,7 @@ def test_runs_from_the_exact_law_at_the_branch():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_full_and_reduced_runs_agree():
     """4,096 pairs each, d = 64, other noise: 4 combined standard errors."""
     branches, law = np.array([1.0, 1.5, 2.0, 3.0]), clusters(64)
@@ -331,6 +340,7 @@ class Learned(AbstractScore):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_score_without_a_law():
     law = clusters(9)
     branches = np.array([0.5, 1.0, 1.5, 2.0])
@@ -360,6 +370,7 @@ def test_a_score_without_a_law():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_stated_errors_are_those_of_repetitions():
     branches = np.array([1.0, 1.5, 2.0, 2.5])
     runs = [exactly(clusters(16), branches, 1024, key=k) for k in range(60)]
@@ -372,6 +383,7 @@ def test_stated_errors_are_those_of_repetitions():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_odd_numbers_of_pairs():
     found = exactly(clusters(4, 4.0), BRANCHES, 37, num_steps=1)
     assert found.count == 37

@@ -546,6 +546,7 @@ def test_measured_agreement_of_two_modes(weight):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_pair_errors_do_not_count_the_classes():
     # How often a class is drawn fluctuates from run to run; it must not move phi.
     mixture = GaussianMixture.isotropic(
@@ -587,6 +588,7 @@ SIMPLEX = {
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("k", some([2, 3, 10], [2]))
 def test_measured_agreement_of_orthogonal_means(k):
     # Means R e_k, unit variance: c = R e^{-t}; seed 2, 16384 replicas.
@@ -809,6 +811,7 @@ def test_agreement_with_a_rare_class_stays_below_one():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["data", "mixture"])
 def test_restricted_laws_are_laws_of_fewer_classes(kind):
     points, labels = RESTRICTED

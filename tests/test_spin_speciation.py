@@ -43,6 +43,7 @@ CHAINS = [
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "row",
     [pytest.param(r, marks=[pytest.mark.slow] * (r[1] > 256)) for r in CHAINS],
@@ -60,6 +61,7 @@ def test_chains_separate_by_their_covariances(row):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_states_of_a_large_magnet():
     """5.18 at beta = 1.5, N = 1024: phi at t_S - 1/2, t_S, t_S + 1/2; key 0."""
     law = CurieWeiss(1.5, 1024)
@@ -72,6 +74,7 @@ def test_states_of_a_large_magnet():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_states_of_a_small_magnet():
     """N = 64 against numpy: words by magnetisation, the field on a grid, seed 0."""
     n, coupling, count = 64, 1.5, 2000

@@ -269,6 +269,7 @@ def slope(counts, errors) -> float:
     return -np.polyfit(np.log(counts), np.log(errors), 1)[0]
 
 
+@pytest.mark.long
 @named(flows, ["Euler", "DPM++ 2M", "UniPC 2"])
 def test_order_on_a_gaussian(case):
     """The gain sqrt(V_s / V_t) of the exact flow, from exact starting values."""
@@ -279,6 +280,7 @@ def test_order_on_a_gaussian(case):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @named(noisy, ["EM", "ancestral", "DPM++ SDE 2M", "SEEDS 2"])
 def test_weak_order_on_a_gaussian(case):
     """The variance of the endpoint, which is V_s for what is exact in law.
@@ -323,6 +325,7 @@ def path_end(step, x, times, count, exact, warm):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @named(flows, ["DDIM", "DPM++ 3M", "UniPC 2", "PNDM"])
 def test_order_on_a_mixture(case):
     counts, errors = [256, 512, 1024], []
@@ -434,6 +437,7 @@ EVERYWHERE = "EM", "DPM++ 2M", "EDM, churn", "exact"
 OTHERS = [clock for clock in GRIDS if clock != "ou"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "clock"),
     [(name, "ou") for name in EVERYWHERE]
@@ -521,6 +525,7 @@ SAMPLE = eqx.filter_jit(sample)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @named(EACH, ["EM", "UniPC 3"])
 def test_block_follows_the_replicas(case):
     law = LAW if not isinstance(case.step, ExactTransition) else case.step.target
@@ -568,6 +573,7 @@ def test_evaluations_of_few_steps_of_pndm():
     assert [PNDM().evaluations(n) for n in (3, 5, 10)] == [12, 14, 19]
 
 
+@pytest.mark.long
 @named([n for n in EACH if n != "exact"], ["DDIM 0.5", "UniPC 3"])
 def test_float32_points_stay_float32_and_near(case):
     xs = np.asarray(jr.normal(jr.key(1), (4, 1)), np.float32)
@@ -590,6 +596,7 @@ TO_THE_END = [
 ]
 
 
+@pytest.mark.long
 @named(TO_THE_END, SOME)
 def test_arriving_at_the_clean_end(case):
     """Two point masses: where s is clean a step ends at the denoised point."""

@@ -34,6 +34,7 @@ def within(entry: dict, expected: float, errors: float = 4) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_speciation_of_a_mixture_is_its_theory():
     study = speciation_of(CLUSTERS, num_replicas=2048)
     found, t_S = study.summary, 0.5 * np.log(16)
@@ -58,6 +59,7 @@ def test_speciation_of_a_law_without_classes():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_grouped_classes_are_measured():
     """A class of two components has no closed form: times by sampling."""
     law = GaussianMixture.isotropic(
@@ -73,6 +75,7 @@ def test_grouped_classes_are_measured():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_speciation_of_data_is_that_of_its_law():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 1500)
@@ -86,6 +89,7 @@ def test_speciation_of_data_is_that_of_its_law():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_routes_to_one_collapse_time_agree():
     found = collapse_of(CLUSTERS, num_points=1000, seed=1).summary
     exact = float(collapse.two_cluster_time(16.0, 1.0, 16, 1000).time)
@@ -103,6 +107,7 @@ def test_routes_to_one_collapse_time_agree():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_collapse_of_data_has_no_population():
     points = np.random.default_rng(0).normal(size=(300, 5))
     found = collapse_of(from_arrays(points), num_replicas=1024).summary
@@ -115,6 +120,7 @@ def test_collapse_of_data_has_no_population():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("command", some(["speciation", "collapse"], ["speciation"]))
 def test_command_writes_a_folder(capsys, command):
     argv = [command, "--means", "2,-2", "--variances", "1", "--dimension", "3"]
@@ -184,6 +190,7 @@ def test_list_of_figures(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_clones_lie_on_the_theory():
     study = reproduce("dynamical-regimes-clones", num_replicas=1000)
     found = study.results
@@ -208,6 +215,7 @@ def test_scaling_puts_all_dimensions_on_one_curve():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_phases_and_curse_are_their_formulas():
     phases = reproduce("dynamical-regimes-phases").results
     i = np.argmin(np.abs(phases.rate - 0.1))
@@ -227,6 +235,7 @@ def test_phases_and_curse_are_their_formulas():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_trajectories_choose_class_before_point():
     found = reproduce("dynamical-regimes-trajectories").results
     side = np.sign(found.path[:, -1])
@@ -260,6 +269,7 @@ def test_excess_is_the_finite_size_law_away_from_collapse(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_image_classes_by_the_data_and_by_kernels(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat([1, 8], 150)
@@ -306,6 +316,7 @@ def test_data_sets_beside_the_published_table(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_class_without_weight_is_no_class():
     law = mixture({"means": [1, -1, 4], "variances": 1, "weights": [0.5, 0.5, 0]})
     found = speciation_of(law, num_replicas=1024).summary
@@ -316,6 +327,7 @@ def test_a_class_without_weight_is_no_class():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_points_that_never_change_neighbour_have_no_last_change():
     """Two point masses in 1,000 draws: one is as near as its copies."""
     masses = mixture({"means": [3, -3], "variances": 0}, dimension=4)
@@ -326,6 +338,7 @@ def test_points_that_never_change_neighbour_have_no_last_change():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_finite_size_law_of_clusters_is_that_of_clusters():
     study = collapse_of(CLUSTERS, num_points=500, num_replicas=1024)
     found = study.results

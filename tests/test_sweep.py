@@ -304,6 +304,7 @@ def again() -> tuple[np.ndarray, ...]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_others_and_labels_of_the_very_draws(found, again):
     index, _, masses, z = again
     label = JOINT[index]
@@ -436,6 +437,7 @@ def test_draws_of_classes(found, again):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_features_of_one_pass_are_those_of_their_own(found, number):
     feature = FEATURES[number]

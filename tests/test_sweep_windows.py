@@ -64,6 +64,7 @@ def swept(request):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_is_single_calls(swept):
     given, table = swept
     single = eqx.filter_jit(windows.sweep_windows)
@@ -166,6 +167,7 @@ def test_pairs_by_matrices(swept):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_times_of_pairs_by_matrices(swept):
     given, table = swept
     for n, i, j in [(1, 0, 1), (30, 0, 2), (62, 3, 1)]:
@@ -215,6 +217,7 @@ def test_windows_of_components_by_matrices(swept):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "swept",
     ["isotropic", pytest.param("low_rank", marks=pytest.mark.slow)],

@@ -186,6 +186,7 @@ def test_pitchfork_of_two_deltas(drift, half):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_flow_of_two_deltas():
     # lambda = 1 never; lambda < 1 at alpha^2 = 1 - lambda.
     found = symmetry.critical_times(two(), VP, drift="flow")
@@ -197,6 +198,7 @@ def test_flow_of_two_deltas():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_eta_family():
     # Section 1.3, c = 1.25 and 3; one not printed against a root.
     for c, expected in ((1.25, 0.5558930), (3.0, 0.6704400)):
@@ -239,6 +241,7 @@ def test_spinodal_of_unequal_weights(p, printed):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("sides", [(2.0, 0.5), (1.5, 0.4)])
 def test_both_transitions_of_a_rectangle(sides):
     a, b = sides
@@ -267,6 +270,7 @@ def potts(count):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "count",
     [
@@ -295,6 +299,7 @@ def test_first_order_transition_of_patterns(count):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "dimension",
     [
@@ -326,6 +331,7 @@ def time_of(q):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_minimum_between_two_others():
     """Three points: as noise rises the middle is stable, unstable, the only one."""
     law = GaussianMixture.isotropic([[-1.0], [0.0], [1.0]], 0.0)
@@ -363,6 +369,7 @@ def test_a_pattern_that_ends_alone():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_fold_onto_a_place_where_nothing_was():
     """Five clusters on a line; found by a reviewer on random laws."""
     y, w = np.array([-3.0, -0.9, -0.7, -0.2, 1.55]), [0.21, 0.08, 0.275, 0.19, 0.245]
@@ -394,6 +401,7 @@ def test_a_fold_onto_a_place_where_nothing_was():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_points_on_a_circle_are_no_continuum():
     angles = np.arange(12) * np.pi / 6
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
@@ -419,6 +427,7 @@ def test_a_single_gaussian_has_none():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "process",
     [OrnsteinUhlenbeck(), DiscreteDDPM(), EDM()],
@@ -435,6 +444,7 @@ def test_other_clocks(process):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_any_denoiser():
     points = np.array([[1.0, 0.3], [0.9, -0.2], [-1.1, 0.1], [-0.8, -0.4]])
     law = Empirical(points, bandwidth=0.2)
@@ -477,6 +487,7 @@ def test_images_of_a_plain_function():
 
 # C6 and C7: x* and the curvature there.
 @pytest.mark.slow
+@pytest.mark.long
 def test_branch_of_two_deltas():
     found = symmetry.branch(two(), VP, [0.9], 0.1, times=(0.02, 0.6), count=120)
     alpha = np.asarray(VP.alpha(jnp.asarray(found.time)))

@@ -27,6 +27,7 @@ def digits():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("share", [0.2, 0.4])
 def test_cascade_of_digits(digits, share):
     points, labels, nearest = digits
@@ -74,6 +75,7 @@ def _check_folds(points, bandwidth, found):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_large_dimension_without_a_matrix():
     # d = 320 > 256: Newton by GMRES, slopes by block Krylov; two clusters of a width.
     size, half, within = 320, 1.3, 0.2

@@ -179,6 +179,7 @@ def refused(capsys, word: str, *argv: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_points_break_where_the_paper_says(two):
     found = json.loads(json.dumps(two.summary, allow_nan=False))
     assert set(found) == KEYS
@@ -242,6 +243,7 @@ def test_folder_holds_all(two, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_commands_of_one_law_agree(capsys):
     """On the line, as a target, as a denoiser and as a plain function."""
     Path("mine.py").write_text(MODULE)
@@ -264,6 +266,7 @@ def test_commands_of_one_law_agree(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_law_without_transition_says_so():
     law = GaussianMixture.isotropic([[0.0, 0.0]], 0.5)
     study = symmetry_of(law, quick=True, starts=8, num_replicas=256)
@@ -297,6 +300,7 @@ def test_a_clock_that_stays_broken_says_so():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_rectangle_breaks_twice(capsys):
     means = "[[3,1],[3,-1],[-3,1],[-3,-1]]"
     line = [*LINE, "--means", means, "--variances", "0.01", "--clock", "vp"]
@@ -312,6 +316,7 @@ def test_rectangle_breaks_twice(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_three_patterns_break_at_a_distance():
     law = GaussianMixture.isotropic(3 * np.eye(3), 0.0)
     study = symmetry_of(law, quick=True, starts=8, drift="density", num_replicas=256)
@@ -340,6 +345,7 @@ def test_many_directions_cost_as_few():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_digits_cascade_is_named_by_its_classes():
     study = symmetry_of(
         digits(), quick=True, num_points=300, pca=5, most=2, num_replicas=128
@@ -358,6 +364,7 @@ def test_digits_cascade_is_named_by_its_classes():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_plan_tells_without_a_run(capsys):
     assert cli.main([*TWO, "--starts", "8", "--quick", "--plan", "--json"]) == 0
     cost = json.loads(capsys.readouterr().out)

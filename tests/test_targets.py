@@ -732,6 +732,7 @@ def _forget():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 # Of the others the fast tests say it, value by value.
 @named([case for case in HERE if case.name in AGAIN])
 def test_everything_is_finite(name):
@@ -844,6 +845,7 @@ one = eqx.filter_jit(
 score_many = eqx.filter_jit(lambda target, xs, a, s: target.score_many(xs, a, s))
 
 
+@pytest.mark.long
 @some_in_space(
     [
         "isotropic",
@@ -970,6 +972,7 @@ def contested(case: Case) -> tuple[np.ndarray, float, float]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @each_sampler
 def test_posterior_draws_follow_the_posterior(name):
     """5,000 draws, seed 11: z < 4.5, or KS at p = 1e-4."""
@@ -1021,6 +1024,7 @@ def clean_law(target, key):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @each_sampler
 def test_clean_draws_and_moments(name):
     """Exact moments against numpy; 5,000 draws, seed 12, z < 4.5."""
@@ -1064,6 +1068,7 @@ soft_labels = eqx.filter_jit(
 )
 
 
+@pytest.mark.long
 @some_in_space(
     [
         "isotropic",
@@ -1204,6 +1209,7 @@ def observe(target, x, alpha, sigma, c):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @some_in_space(
     [
         "isotropic point masses",

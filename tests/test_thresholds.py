@@ -79,6 +79,7 @@ def test_tolerances_whose_square_one_does_not_see(epsilon):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_weights_of_zero_spoil_no_other_slope():
     means = jnp.array([[0.0], [3.0], [20.0]])
     end = lambda w: (
@@ -326,6 +327,7 @@ def parameters():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("pairs", [False, True])
 def test_gradients_of_both_thresholds(pairs):
     def both(means, variances, weights):

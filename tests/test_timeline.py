@@ -166,6 +166,7 @@ def test_two_clusters_decide_as_the_forward_path_does():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_other_clocks_decide_at_the_same_noise():
     # Times of other processes at equal log-SNR: posteriors of the same law. 2,048
     # paths, seeds 4, 5: medians within both intervals' widths.

@@ -69,6 +69,7 @@ def diffused(key, word):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("turn", [masked, replaced, diffused])
 def test_counts_per_level_agree(turn):
     """The same observations, so that differences are compared: 4 standard errors."""

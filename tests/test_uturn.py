@@ -262,6 +262,7 @@ def test_plane_against_line(t):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_turned_plane_and_sandwich():
     # Full covariances, turned: nothing depends on the axes. Monte Carlo: 8,192 points,
     # seed 0, 4 standard errors.
@@ -311,6 +312,7 @@ def test_sandwich_closes_on_the_distance():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sandwich_of_a_kernel_density():
     # The same law as points with a kernel in 3-D and as a mixture; seeds 5 and 6.
     points = np.random.default_rng(5).normal(size=(30, 3)) * 1.5

@@ -82,6 +82,7 @@ def test_geometry_gives_the_pairs_of_the_table(kind):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["isotropic", "low_rank"])
 def test_times_are_those_of_single_laws(kind):
     law, table = alone(LAWS[kind]), sweep(LAWS[kind], ALPHAS, SIGMAS, EPSILON)

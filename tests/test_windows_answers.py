@@ -118,6 +118,7 @@ def test_noises_of_data_reach_as_far_as_the_tolerance_asks():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_windows_of_a_rare_class_far_away_are_found():
     """TV(rare, all) falls to 0.1 only beyond the noises of the report."""
     rng = np.random.default_rng(3)
@@ -134,6 +135,7 @@ def test_windows_of_a_rare_class_far_away_are_found():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_lowest_of_noisy_values_is_read_on_other_draws():
     law = GaussianMixture.isotropic([[0.0], [3.0], [20.0]], 1.0, [0.5, 0.3, 0.2])
     noises = np.linspace(0.2, 3.5, 24)
@@ -162,6 +164,7 @@ def test_the_lowest_of_noisy_values_is_read_on_other_draws():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_best_time_on_a_plane_is_between_noises():
     means = [[0.0, 0.0], [3.0, 0.0], [0.0, 20.0]]
     law = GaussianMixture.isotropic(means, 1.0, [0.5, 0.3, 0.2])
@@ -210,6 +213,7 @@ def test_times_read_off_exact_curves_state_their_error(name, level, count):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_quick_run_samples_planes_of_many_components():
     """Quadrature of six components on a plane takes minutes; draws agree with it."""
     rng = np.random.default_rng(3)

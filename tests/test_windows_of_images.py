@@ -28,6 +28,7 @@ def audited():
     return own, windows_of(own, num_replicas=1024, **asked)
 
 
+@pytest.mark.long
 def test_windows_of_every_class(audited):
     own, study = audited
     told, found = study.summary, study.results

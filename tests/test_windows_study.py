@@ -50,6 +50,7 @@ def as_text(table) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_windows_of_two_clusters_are_their_theory():
     study = windows_of(CLUSTERS, num_replicas=1024)
     found = study.summary
@@ -80,6 +81,7 @@ def test_windows_of_two_clusters_are_their_theory():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_many_directions_are_sampled_and_agree():
     """Five orthogonal means: equal windows, within 4 errors of each other's."""
     law = GaussianMixture.isotropic(6.0 * np.eye(5), 1.0)
@@ -100,6 +102,7 @@ def test_many_directions_are_sampled_and_agree():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_data_tell_the_story_of_the_report():
     """Without a kernel the numbers are those of the report, bit for bit."""
     points, classes, _ = labelled()
@@ -120,6 +123,7 @@ def test_data_tell_the_story_of_the_report():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_groups_and_members_have_sections():
     points, classes, groups = labelled()
     # One Gaussian cannot hold a group of two clumps: its model is under-fitted.
@@ -148,6 +152,7 @@ def test_groups_and_members_have_sections():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_command_writes_a_folder(capsys):
     line = "windows --means 0,3,20 --variances 1 --weights 0.5,0.3,0.2"
     argv = [*line.split(), "--tree", "[[0,1],2]", "--initial", "0"]

@@ -285,6 +285,7 @@ def reverse(step, process, times, key):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("step", [Ancestral(), EulerMaruyama()], ids=["DDPM", "SDE"])
 def test_reverse_chains_end_as_posterior_draws(step):
     """Section 6.2: 400 geometric steps, 20,000 paths; 0.0116 is the floor of these."""
