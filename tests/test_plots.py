@@ -16,7 +16,9 @@ from jaxwin.analysis import collapse, speciation, windows
 from jaxwin.analysis.information import ClassInformation
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.plots import (
+    Series,
     agreement,
+    beside,
     collapse as draw_collapse,
     confusion,
     information,
@@ -431,6 +433,19 @@ def test_files_repeat_and_stand_on_the_right_ground(law):
     # The figure itself stays transparent after a PNG on white.
     to_png(figure)
     assert figure.patch.get_alpha() == 0
+
+
+def test_a_curve_keeps_its_style_where_others_are_missing():
+    place = np.array([1.0, 2.0])
+    points = place, place, 0.1 * place
+    names = "a", "b"
+    both = [Series(name, points, style=i) for i, name in enumerate(names)]
+    colors = lambda series: {
+        bars.get_label(): bars.lines[0].get_color()
+        for bars in beside(series, "", "").axes[0].containers
+    }
+    assert colors(both) == colors([Series(name, points) for name in names])
+    assert colors(both[1:])["b"] == colors(both)["b"] != colors(both)["a"]
 
 
 def test_no_global_state(agreed):

@@ -186,6 +186,43 @@ def test_pitchfork_of_two_deltas(drift, half):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("half", [0.02, 0.005])
+def test_pairs_much_nearer_than_the_spread(half):
+    """Modes of the density: far pairs do not know of each other."""
+    law = GaussianMixture.isotropic(
+        [[1 + half], [1 - half], [-1 + half], [-1 - half]], 0
+    )
+    found = symmetry.critical_times(law, VP, drift="density")
+    q = alphas(found) ** 2
+    # Rounding of the places grows as they are near, in units of the spread.
+    np.testing.assert_allclose(q[1] / (1 - q[1]), half**-2, rtol=5e-12 / half**2)
+    assert found.transitions.copies.tolist() == [2, 4]
+    assert found.transitions.second_order.all()
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_small_triangle_breaks_as_a_large_one():
+    """Its spinodal, coexistence and instability, at a noise as much smaller."""
+    angles = 2 * np.pi * np.arange(3) / 3
+    corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    small = np.append([[-1, 0]], [1, 0] + 0.01 * corners, axis=0)
+    laws = (
+        GaussianMixture.isotropic(corners, 0),
+        GaussianMixture.isotropic(small, 0, [0.4, 0.2, 0.2, 0.2]),
+    )
+    levels, last = [], []
+    for law in laws:
+        row = symmetry.critical_times(law, VP, drift="density").transitions
+        times = [row.time.time, row.coexistence.time, row.instability.time]
+        alpha, sigma = VP.levels(jnp.array([time[-1] for time in times]))
+        levels.append(sigma / alpha)
+        last.append((row.copies[-1], bool(row.second_order[-1])))
+    assert last == [(3, False), (3, False)]
+    np.testing.assert_allclose(levels[1], 0.01 * levels[0], rtol=1e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.long
 def test_flow_of_two_deltas():
     # lambda = 1 never; lambda < 1 at alpha^2 = 1 - lambda.

@@ -34,12 +34,15 @@ class Series:
     """One curve, measured (x, y, standard error), predicted (x, y) and published.
 
     Any of the three may be missing; published points are (x, y) with an error or none.
+    style: number of its colour and marker, the same in other figures; its place in the
+    list if left out.
     """
 
     label: str
     measured: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     predicted: Curve | None = None
     published: Curve | None = None
+    style: int | None = None
 
 
 def beside(
@@ -72,10 +75,9 @@ def beside(
     """
     figure = new_figure(height=3.8)
     axes = figure.add_subplot()
-    for one, color, shape in zip(
-        series, COLORS * len(series), SHAPES * len(series), strict=False
-    ):
-        _draw(axes, one, color, shape)
+    for i, one in enumerate(series):
+        style = i if one.style is None else one.style
+        _draw(axes, one, COLORS[style % len(COLORS)], SHAPES[style % len(SHAPES)])
     for _, place in marks:
         axes.axvline(place, color=INK, linewidth=1, linestyle=":")
     for name, height in levels:

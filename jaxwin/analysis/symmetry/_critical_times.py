@@ -134,7 +134,8 @@ def critical_times(
         process: The clock; OU if left out.
         drift: Which drift, see `named_drift`.
         times: Least and largest time searched; chosen by the spread of the data if left
-            out: from where 3 % of it are resolved to where the noise is 1.4 times it.
+            out: from where 3 % of it are resolved (of a mixture 0.2 %, where means are
+            that near) to where the noise is 1.4 times it.
         starts: Clean points (s, d), or how many to draw.
         dimension: Of a point; needed for a denoiser that is no law.
         most: Transitions that are followed, the noisiest ones; `complete` says whether

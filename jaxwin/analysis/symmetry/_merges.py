@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxwin.analysis.symmetry._branch import MARGIN, UNSTABLE, fixed_points
+from jaxwin.analysis.symmetry._branch import LONGEST, MARGIN, UNSTABLE, fixed_points
 from jaxwin.analysis.symmetry._follow import Branch, follow_branch
 from jaxwin.analysis.symmetry._meeting import (
     Marked,
@@ -15,7 +16,7 @@ from jaxwin.analysis.symmetry._meeting import (
     places_at,
     turn,
 )
-from jaxwin.analysis.symmetry._minima import Swept
+from jaxwin.analysis.symmetry._minima import APART, Swept
 from jaxwin.analysis.symmetry._system import System
 
 # Slopes that agree so far are one cluster; minima whose slopes and distances agree so
@@ -96,24 +97,42 @@ def follow(system: System, swept: Swept, merge: Merge) -> list[Found]:
     """The transitions by which minima merge: of each kind that does not survive."""
     ends = swept.noises[0], swept.noises[merge.level + 1] + NEXT
     place = swept.places[merge.level + 1][merge.parent]
-    down, lost = None, None
+    noise = swept.noises[merge.level + 1]
     found = []
     for child, copies in merge.children:
         level, number = _before(swept, merge.level, child)
-        begin = swept.places[level][number], swept.noises[level]
-        up = follow_branch(system, *begin, 1.0, ends, UNSTABLE)
-        turned = _end(system, up)
+        begin = swept.places[level][number]
+        near, origin, unit = _nearby(system, place, begin)
+        begin = (begin - origin) / unit, swept.noises[level]
+        up = follow_branch(near, *begin, 1.0, ends, UNSTABLE)
+        turned = _end(near, up)
         # A minimum that ends later, or not at all, has survived.
-        if turned is None or turned.noise > swept.noises[merge.level + 1] + ROUNDING:
+        if turned is None or turned.noise > noise + ROUNDING:
             continue
-        if down is None:
-            noise = swept.noises[merge.level + 1]
-            down = follow_branch(system, place, noise, -1.0, ends, UNSTABLE)
-            lost = _end(system, down)
+        down = follow_branch(near, (place - origin) / unit, noise, -1.0, ends, UNSTABLE)
+        lost = _end(near, down)
         zero = min(_flat(up.slopes[0]), _flat_at_last(system, swept, level, number))
         parts = _Parts(begin, up, turned, down, lost, zero)
-        found.append(_transition(system, merge, copies, parts, ends))
+        one = _transition(near, merge, copies, parts, ends)
+        parent, child_place = (origin + unit * y for y in (one.parent, one.child))
+        found.append(one._replace(parent=parent, child=child_place))
     return found
+
+
+def _nearby(
+    system: System, place: Float[np.ndarray, " d"], other: Float[np.ndarray, " d"]
+) -> tuple[System, Float[np.ndarray, " d"], float]:
+    """A system whose unit is not far above the distance of two places.
+
+    A fork of width w turns within w^2: in units in which it is small every step along
+    it would pass the turn by. Places y of `system` are (y - origin) / unit of this one.
+    """
+    unit = max(float(np.linalg.norm(other - place)), APART) / LONGEST
+    if unit >= 1:
+        return system, np.zeros_like(place), 1.0
+    levels = system.clean(jnp.asarray(place)), unit * system.scale
+    near = eqx.tree_at(lambda s: (s.centre, s.scale), system, levels)
+    return near, place, unit
 
 
 class _Parts(NamedTuple):

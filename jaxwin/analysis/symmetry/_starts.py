@@ -19,8 +19,11 @@ from jaxwin.scores import ExactScore
 from jaxwin.targets import AbstractDenoiser, AbstractTarget, GaussianMixture
 
 # Noise-to-signal sigma / alpha in units of the data: what is resolved, and where one
-# minimum is left. Where more are left the search goes on by OUTWARDS in nu.
+# minimum is left. Where more are left the search goes on by OUTWARDS in nu. Means that
+# are near are resolved by this share of their distance, as far as minima can be told
+# apart at all.
 FINEST, WIDEST, OUTWARDS = 0.03, 2**0.5, 3.0
+OF_DISTANCE, TOLD_APART = 0.25, 2e-3
 # Log-SNR range and steps of the flow that draws samples of a denoiser.
 LOG_SNR, FLOW_STEPS = 9.0, 96
 # Starts are moved by this share of the spread: none lies on a symmetry by chance.
@@ -74,8 +77,11 @@ def search(
         jnp.asarray(spread, centre.dtype),
     )
     noise = jr.normal(move_key, points.shape, centre.dtype) / points.shape[1] ** 0.5
-    ys = (points - centre) / spread + MOVED * np.asarray(noise)
-    return Search(system, ys, *noise_range(process, spread, times))
+    nearest = OF_DISTANCE * _least_distance(denoiser, len(points)) / spread
+    finest = max(min(FINEST, nearest), TOLD_APART)
+    moved = min(MOVED, finest)
+    ys = (points - centre) / spread + moved * np.asarray(noise)
+    return Search(system, ys, *noise_range(process, spread, times, finest))
 
 
 def _drawn(
@@ -90,10 +96,7 @@ def _drawn(
     if isinstance(denoiser, AbstractTarget):
         draws = np.asarray(jax.vmap(denoiser.sample)(keys))
         if isinstance(denoiser, GaussianMixture):
-            weights = np.asarray(denoiser.log_weights)
-            heavy = np.argsort(-weights, kind="stable")[:count]
-            means = np.asarray(denoiser.means)[heavy[weights[heavy] > -np.inf]]
-            draws = np.concatenate([means, draws])[:count]
+            draws = np.concatenate([_heavy_means(denoiser, count), draws])[:count]
         return draws
     if dimension is None:
         raise BadInput(
@@ -107,6 +110,27 @@ def _drawn(
     std = process.sigma(times[0])
     begin = std * jr.normal(key, (count, dimension))
     return np.asarray(_flow(score, begin, times, keys))
+
+
+def _heavy_means(law: GaussianMixture, count: int) -> Float[np.ndarray, "m d"]:
+    weights = np.asarray(law.log_weights)
+    heavy = np.argsort(-weights, kind="stable")[:count]
+    return np.asarray(law.means)[heavy[weights[heavy] > -np.inf]]
+
+
+def _least_distance(denoiser: AbstractDenoiser, count: int) -> float:
+    """Of means of a mixture that may become minima of their own; inf of other laws."""
+    if not isinstance(denoiser, GaussianMixture):
+        return np.inf
+    means = _heavy_means(denoiser, count)
+    variances, multiplicity = denoiser.covariance.spectrum()
+    width = np.sqrt(np.min(np.asarray(variances)[:, np.asarray(multiplicity)[0] > 0]))
+    # Two Gaussians nearer than that are one hill.
+    apart = [
+        np.linalg.norm(means[i + 1 :] - mean, axis=1) for i, mean in enumerate(means)
+    ]
+    apart = np.concatenate(apart)
+    return float(np.min(apart[apart > 2 * width], initial=np.inf))
 
 
 @eqx.filter_jit
@@ -155,12 +179,15 @@ def _log_snr(process: AbstractProcess) -> tuple[float, float]:
 
 
 def noise_range(
-    process: AbstractProcess, spread: float, times: tuple[float, float] | None
+    process: AbstractProcess,
+    spread: float,
+    times: tuple[float, float] | None,
+    finest: float = FINEST,
 ) -> tuple[float, float, float]:
     """Least and largest nu to begin with, and the largest there is."""
     noisiest, cleanest = _log_snr(process)
     if times is None:
-        low, high = (2 * np.log(spread * x) for x in (FINEST, WIDEST))
+        low, high = (2 * np.log(spread * x) for x in (finest, WIDEST))
         last = min(-noisiest, high + 6 * OUTWARDS)
         low, high = max(low, -cleanest), min(high, last)
     else:

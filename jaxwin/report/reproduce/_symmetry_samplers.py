@@ -271,7 +271,7 @@ def gain_figure(cases: list[Case], metric: str) -> "matplotlib.figure.Figure":
     """Gains at their costs; of DDPM, DDIM and PNDM the published ratios of FID."""
     ratios = published_ratios()
     series = []
-    for name, sampler in SAMPLERS.items():
+    for style, (name, sampler) in enumerate(SAMPLERS.items()):
         own = [c for c in cases if c.sampler == name and c.gain(metric).resolved]
         gains = [case.gain(metric) for case in own]
         at = np.array([case.evaluations for case in own], float) * sampler.shift
@@ -290,7 +290,8 @@ def gain_figure(cases: list[Case], metric: str) -> "matplotlib.figure.Figure":
             published = tuple(np.array(points).T)
         if own or published is not None:
             shown = measured if own else None
-            series.append(Series(name, shown, published=_two(published)))
+            hollow = _two(published)
+            series.append(Series(name, shown, published=hollow, style=style))
     noun = "squared Fréchet distance" if metric == "frechet" else "energy distance"
     figure = beside(
         series,
