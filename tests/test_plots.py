@@ -441,7 +441,7 @@ def test_a_curve_keeps_its_style_where_others_are_missing():
     names = "a", "b"
     both = [Series(name, points, style=i) for i, name in enumerate(names)]
     colors = lambda series: {
-        bars.get_label(): bars.lines[0].get_color()
+        bars.get_label(): bars[0].get_color()
         for bars in beside(series, "", "").axes[0].containers
     }
     assert colors(both) == colors([Series(name, points) for name in names])

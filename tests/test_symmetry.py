@@ -206,7 +206,7 @@ def test_a_small_triangle_breaks_as_a_large_one():
     """Its spinodal, coexistence and instability, at a noise as much smaller."""
     angles = 2 * np.pi * np.arange(3) / 3
     corners = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    small = np.append([[-1, 0]], [1, 0] + 0.01 * corners, axis=0)
+    small = np.concatenate([[[-1.0, 0.0]], [1, 0] + 0.01 * corners])
     laws = (
         GaussianMixture.isotropic(corners, 0),
         GaussianMixture.isotropic(small, 0, [0.4, 0.2, 0.2, 0.2]),
