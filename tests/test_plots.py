@@ -16,9 +16,12 @@ from jaxwin.analysis import collapse, speciation, windows
 from jaxwin.analysis.information import ClassInformation
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.plots import (
+    BranchCurve,
+    BranchPanel,
     Series,
     agreement,
     beside,
+    branches,
     collapse as draw_collapse,
     confusion,
     information,
@@ -446,6 +449,20 @@ def test_a_curve_keeps_its_style_where_others_are_missing():
     }
     assert colors(both) == colors([Series(name, points) for name in names])
     assert colors(both[1:])["b"] == colors(both)["b"] != colors(both)["a"]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_legend_of_branches_names_what_is_there(broken):
+    time, held = np.arange(3.0), np.ones(3, bool)
+    curves = [BranchCurve(time, 0 * time, held, True)]
+    names = ["parent", "a minimum"]
+    if broken:
+        curves.append(BranchCurve(time, time, ~held, False))
+        names = ["parent", "new minima", "a minimum", "unstable"]
+    figure = branches([BranchPanel("", curves, [])], "", "")
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [word.get_text() for word in legend.get_texts()] == names
 
 
 def test_no_global_state(agreed):

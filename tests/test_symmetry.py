@@ -439,6 +439,26 @@ def test_a_fold_onto_a_place_where_nothing_was():
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_a_continuum_breaks_across_itself():
+    """A ring times two points: its minima never merge, and each has its own parent."""
+    angles = 2 * np.pi * np.arange(48) / 48
+    ring = 1.5 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    sheets = [np.column_stack([ring, np.full(48, z)]) for z in (0.6, -0.6)]
+    law = GaussianMixture.isotropic(np.concatenate(sheets), 0)
+    found = symmetry.critical_times(law, VP, times=(0.15, 0.6), starts=16)
+    row = found.transitions
+    expected = symmetry.predicted_time(jnp.array([1.5**2 / 2, 0.6**2]), VP).time
+    np.testing.assert_allclose(row.time.time, expected, atol=1e-10)
+    assert row.multiplicity.tolist() == [2, 1]
+    assert row.zero_modes.tolist() == [1, 1]
+    assert row.second_order.all()
+    across = row.eigenvectors[1, :, 0]
+    np.testing.assert_allclose(abs(across), [0, 0, 1], atol=1e-6)
+    assert abs(row.child[1, 2]) > 0.05 > abs(row.parent[1, 2])
+
+
+@pytest.mark.slow
+@pytest.mark.long
 def test_points_on_a_circle_are_no_continuum():
     angles = np.arange(12) * np.pi / 6
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)

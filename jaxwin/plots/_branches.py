@@ -66,7 +66,7 @@ def branches(
         tidy(axes)
     rows[-1].set_xlabel(xlabel)
     figure.supylabel(ylabel, fontsize=NORMAL, color=INK)
-    _explain(rows[0])
+    _explain(rows[0], [curve for panel in panels for curve in panel.curves])
     return figure
 
 
@@ -104,13 +104,16 @@ def _marks(axes: Any, marks: Sequence[tuple[str, float]]) -> None:
         )
 
 
-def _explain(axes: Any) -> None:
+def _explain(axes: Any, curves: Sequence[BranchCurve]) -> None:
+    """What colours and lines say, of those that are there."""
+    dashed = INK, (0, (4, 2))
     looks = (
-        ("parent", {"color": BLUE}),
-        ("new minima", {"color": ORANGE}),
-        ("a minimum", {"color": INK}),
-        ("unstable", {"color": INK, "linestyle": (0, (4, 2))}),
+        ("parent", (BLUE, "-"), any(curve.of_parent for curve in curves)),
+        ("new minima", (ORANGE, "-"), not all(curve.of_parent for curve in curves)),
+        ("a minimum", (INK, "-"), any(np.any(curve.stable) for curve in curves)),
+        ("unstable", dashed, not all(np.all(curve.stable) for curve in curves)),
     )
-    for name, look in looks:
-        axes.plot([], [], label=name, **look)
+    for name, (color, line), there in looks:
+        if there:
+            axes.plot([], [], label=name, color=color, linestyle=line)
     legend(axes, loc="upper left", bbox_to_anchor=(1, 1))

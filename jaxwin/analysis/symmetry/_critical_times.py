@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from jaxwin._checks import BadInput
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis._crossing import Crossing, exact, not_reached, stack
+from jaxwin.analysis.symmetry._continuum import across_continua
 from jaxwin.analysis.symmetry._drift import DriftLike, named_drift
 from jaxwin.analysis.symmetry._merges import Found, find_merges, follow
 from jaxwin.analysis.symmetry._minima import extend, sweep
@@ -123,7 +124,9 @@ def critical_times(
        it turns or becomes unstable; the branch of what it merges with is followed down
        to where it becomes unstable. Where both are one, it is a pitchfork, else a
        spinodal, or a place that becomes a minimum without others near it.
-    3. Minima with equal slopes and distances are images of each other: one of them is
+    3. Minima of a continuum merge with none: the branch of one is followed down to
+       where it becomes unstable.
+    4. Minima with equal slopes and distances are images of each other: one of them is
        followed.
 
     No place is told where to look, and nothing but `denoise` is asked for. What no
@@ -162,6 +165,7 @@ def critical_times(
         extend(swept, plan.system, plan.starts, further)
     merges = find_merges(plan.system, swept, most)
     found = [one for merge in merges for one in follow(plan.system, swept, merge)]
+    found += across_continua(plan.system, found, swept.noises[0])
     found = sorted(found, key=lambda one: -one.noise)[:most]
     clock = np.asarray(plan.system.time(jnp.asarray(swept.noises)))
     counts = np.array([len(places) for places in swept.places])

@@ -105,13 +105,13 @@ def follow(system: System, swept: Swept, merge: Merge) -> list[Found]:
         near, origin, unit = _nearby(system, place, begin)
         begin = (begin - origin) / unit, swept.noises[level]
         up = follow_branch(near, *begin, 1.0, ends, UNSTABLE)
-        turned = _end(near, up)
+        turned = branch_end(near, up)
         # A minimum that ends later, or not at all, has survived.
         if turned is None or turned.noise > noise + ROUNDING:
             continue
         down = follow_branch(near, (place - origin) / unit, noise, -1.0, ends, UNSTABLE)
-        lost = _end(near, down)
-        zero = min(_flat(up.slopes[0]), _flat_at_last(system, swept, level, number))
+        lost = branch_end(near, down)
+        zero = min(flat(up.slopes[0]), _flat_at_last(system, swept, level, number))
         parts = _Parts(begin, up, turned, down, lost, zero)
         one = _transition(near, merge, copies, parts, ends)
         parent, child_place = (origin + unit * y for y in (one.parent, one.child))
@@ -196,7 +196,7 @@ def _same(lost: Marked, turned: Marked) -> bool:
     return abs(lost.noise - turned.noise) < SAME_NOISE and bool(near)
 
 
-def _end(system: System, branch: Branch) -> Marked | None:
+def branch_end(system: System, branch: Branch) -> Marked | None:
     """Where a branch that was followed from a minimum turns or becomes unstable."""
     way = branch.tangents[:, -1]
     turns = way * way[0] < 0
@@ -206,11 +206,11 @@ def _end(system: System, branch: Branch) -> Marked | None:
     i = int(past[0]) - 1
     if turns[i + 1]:
         return _turn_after(system, branch, i)
-    zero = _flat(branch.slopes[0])
+    zero = flat(branch.slopes[0])
     return instability(system, branch.points[i], branch.points[i + 1], zero)
 
 
-def _flat(slopes: Float[np.ndarray, " k"]) -> int:
+def flat(slopes: Float[np.ndarray, " k"]) -> int:
     """Directions that are marginal."""
     return int(np.sum(abs(slopes - 1) < CLUSTER))
 
@@ -227,7 +227,7 @@ def _flat_at_last(system: System, swept: Swept, level: int, number: int) -> int:
             break
         level, number = level - 1, int(same[0])
     place = swept.places[level][number][None]
-    return _flat(fixed_points(system, place, swept.noises[level]).slopes[0])
+    return flat(fixed_points(system, place, swept.noises[level]).slopes[0])
 
 
 def _turn_after(system: System, branch: Branch, i: int) -> Marked:
