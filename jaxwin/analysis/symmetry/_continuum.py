@@ -24,10 +24,10 @@ def across_continua(system: System, found: list[Found], low: float) -> list[Foun
     """
     more: list[Found] = []
     for one in found:
-        current: Found | None = one if one.zero_modes else None
-        while current is not None:
+        current: Found | None = one
+        while current is not None and current.zero_modes:
             current = _next(system, current, low)
-            known = () if current is None else (*found, *more)
+            known = [*found, *more]
             if current is not None and not any(_same(current, old) for old in known):
                 more.append(current)
     return more

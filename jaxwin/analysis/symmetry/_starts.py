@@ -19,11 +19,11 @@ from jaxwin.scores import ExactScore
 from jaxwin.targets import AbstractDenoiser, AbstractTarget, GaussianMixture
 
 # Noise-to-signal sigma / alpha in units of the data: what is resolved, and where one
-# minimum is left. Where more are left the search goes on by OUTWARDS in nu. Means that
-# are near are resolved by this share of their distance, as far as minima can be told
-# apart at all.
+# minimum is left. Where more are left the search goes on by OUTWARDS in nu.
 FINEST, WIDEST, OUTWARDS = 0.03, 2**0.5, 3.0
-OF_DISTANCE, TOLD_APART = 0.25, 2e-3
+# Means that are near (so many are compared) are resolved by this share of their
+# distance, as far as minima can be told apart at all.
+COMPARED, OF_DISTANCE, TOLD_APART = 256, 0.25, 2e-3
 # Log-SNR range and steps of the flow that draws samples of a denoiser.
 LOG_SNR, FLOW_STEPS = 9.0, 96
 # Starts are moved by this share of the spread: none lies on a symmetry by chance.
@@ -122,7 +122,7 @@ def _least_distance(denoiser: AbstractDenoiser, count: int) -> float:
     """Of means of a mixture that may become minima of their own; inf of other laws."""
     if not isinstance(denoiser, GaussianMixture):
         return np.inf
-    means = _heavy_means(denoiser, count)
+    means = _heavy_means(denoiser, min(count, COMPARED))
     variances, multiplicity = denoiser.covariance.spectrum()
     width = np.sqrt(np.min(np.asarray(variances)[:, np.asarray(multiplicity)[0] > 0]))
     # Two Gaussians nearer than that are one hill.
