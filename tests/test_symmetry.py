@@ -196,8 +196,12 @@ def test_pairs_much_nearer_than_the_spread(half):
     q = alphas(found) ** 2
     # Rounding of the places grows as they are near, in units of the spread.
     np.testing.assert_allclose(q[1] / (1 - q[1]), half**-2, rtol=5e-12 / half**2)
-    assert found.transitions.copies.tolist() == [2, 4]
-    assert found.transitions.second_order.all()
+    row = found.transitions
+    assert row.copies.tolist() == [2, 4]
+    assert row.second_order.all()
+    # In units of the data, whatever units the fork was followed in.
+    np.testing.assert_allclose(abs(row.parent[1]), 1, atol=half**2)
+    assert 0.01 * half < abs(row.child[1] - row.parent[1])[0] < half
 
 
 @pytest.mark.slow
