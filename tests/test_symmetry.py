@@ -456,6 +456,7 @@ def test_a_continuum_breaks_across_itself():
     assert row.multiplicity.tolist() == [2, 1]
     assert row.zero_modes.tolist() == [1, 1]
     assert row.second_order.all()
+    np.testing.assert_allclose(row.variance, [1.5**2 / 2, 0.6**2], rtol=1e-8)
     across = row.eigenvectors[1, :, 0]
     np.testing.assert_allclose(abs(across), [0, 0, 1], atol=1e-6)
     assert abs(row.child[1, 2]) > 0.05 > abs(row.parent[1, 2])

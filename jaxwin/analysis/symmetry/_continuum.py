@@ -1,12 +1,17 @@
 """What breaks across a continuum of minima, where none merge."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxwin.analysis.symmetry._branch import MARGIN, UNSTABLE
 from jaxwin.analysis.symmetry._follow import follow_branch
 from jaxwin.analysis.symmetry._meeting import marked
-from jaxwin.analysis.symmetry._merges import SAME_NOISE, Found, branch_end, flat
+from jaxwin.analysis.symmetry._merges import (
+    SAME_NOISE,
+    Found,
+    branch_end,
+    flat,
+    marginal_variance,
+)
 from jaxwin.analysis.symmetry._minima import FINE, settle
 from jaxwin.analysis.symmetry._system import System
 
@@ -59,7 +64,6 @@ def _next(system: System, one: Found, low: float) -> Found | None:
     if not settled[0] or beyond.slopes[0] < 1 + MARGIN:
         return None
     child = marked(system, children[0], beyond.noise)
-    alpha, sigma, gain = (float(x) for x in system.levels(jnp.asarray(lost.noise)))
     return Found(
         noise=lost.noise,
         coexistence=None,
@@ -68,7 +72,7 @@ def _next(system: System, one: Found, low: float) -> Found | None:
         zero_modes=flat(child.slopes),
         copies=one.copies,
         of_parents=one.copies,
-        variance=float(lost.slopes[0] / gain * (sigma / alpha) ** 2),
+        variance=marginal_variance(system, lost),
         parent=lost.place,
         child=child.place,
         eigenvectors=beyond.directions[:, :marginal],

@@ -95,9 +95,9 @@ def find_merges(system: System, swept: Swept, most: int) -> list[Merge]:
 
 def follow(system: System, swept: Swept, merge: Merge) -> list[Found]:
     """The transitions by which minima merge: of each kind that does not survive."""
-    ends = swept.noises[0], swept.noises[merge.level + 1] + NEXT
-    place = swept.places[merge.level + 1][merge.parent]
     noise = swept.noises[merge.level + 1]
+    ends = swept.noises[0], noise + NEXT
+    place = swept.places[merge.level + 1][merge.parent]
     found = []
     for child, copies in merge.children:
         level, number = _before(swept, merge.level, child)
@@ -130,8 +130,8 @@ def _nearby(
     unit = max(float(np.linalg.norm(other - place)), APART) / LONGEST
     if unit >= 1:
         return system, np.zeros_like(place), 1.0
-    levels = system.clean(jnp.asarray(place)), unit * system.scale
-    near = eqx.tree_at(lambda s: (s.centre, s.scale), system, levels)
+    frame = system.clean(jnp.asarray(place)), unit * system.scale
+    near = eqx.tree_at(lambda s: (s.centre, s.scale), system, frame)
     return near, place, unit
 
 
@@ -173,9 +173,6 @@ def _transition(
         whole = np.concatenate([_rising(below), _rising(parts.up)[1:]])
         least = max(above[0, -1], ends[0] if lost is None else lost.noise)
         equal = coexistence(system, whole, above, least, at.noise)
-    alpha, sigma, gain = (
-        float(level) for level in system.levels(jnp.asarray(at.noise))
-    )
     return Found(
         noise=at.noise,
         coexistence=equal,
@@ -184,11 +181,17 @@ def _transition(
         zero_modes=zero,
         copies=copies * merge.images,
         of_parents=merge.images,
-        variance=float(top / gain * (sigma / alpha) ** 2),
+        variance=marginal_variance(system, at),
         parent=parent,
         child=child,
         eigenvectors=at.directions[:, :marginal],
     )
+
+
+def marginal_variance(system: System, at: Marked) -> float:
+    """Variance of x0 given x along the direction of the largest slope."""
+    alpha, sigma, gain = map(float, system.levels(jnp.asarray(at.noise)))
+    return float(at.slopes[0] / gain * (sigma / alpha) ** 2)
 
 
 def _same(lost: Marked, turned: Marked) -> bool:
