@@ -16,11 +16,19 @@ from jaxwin.processes import (
     AbstractProcess,
     OrnsteinUhlenbeck,
     convert,
+    log_snr_uniform,
     uniform,
 )
-from jaxwin.samplers import EulerMaruyama, ExactTransition, FromPrior, clones
+from jaxwin.samplers import (
+    DPMSolverPP,
+    EulerMaruyama,
+    ExactTransition,
+    FromLaw,
+    FromPrior,
+    clones,
+)
 from jaxwin.scores import AbstractScore, ExactScore
-from jaxwin.targets import Empirical, GaussianMixture
+from jaxwin.targets import Empirical, FunctionDenoiser, GaussianMixture
 
 OU = OrnsteinUhlenbeck()
 closed_form = jax.jit(
@@ -364,6 +372,107 @@ def test_a_score_without_a_law():
     # N(0, I) instead of the law at T, whose clusters are 0.15 from the middle.
     assert_agrees(found, own, slack=0.005)
     assert found.chance == pytest.approx(0.5, abs=0.01)
+
+
+# Noised data
+
+STEP = DPMSolverPP(stochastic=True)
+
+
+def lawless(law):
+    """The posterior means of a law, and nothing else of it."""
+    return ExactScore(FunctionDenoiser(lambda x, a, s: law.denoise(x, a, s)), OU)
+
+
+def posterior(law):
+    def classify(score, x, t):
+        return jnp.exp(law.label_log_posterior(x, *score.levels(x, t)))
+
+    return classify
+
+
+def of_draws(law, branches, pairs, key=0, draw=None, **options):
+    return speciation.simulated_agreement(
+        STEP,
+        lawless(law),
+        branches,
+        pairs,
+        jr.key(key),
+        grid=log_snr_uniform,
+        end=0.1,
+        draw=law.sample if draw is None else draw,
+        classify=posterior(law),
+        **options,
+    )
+
+
+def test_noised_draws_are_points_of_the_law():
+    law = clusters(3, 1.5)
+    parts = jnp.ones((1, 2)), None, None
+    rest = posterior(law), (), False, 2
+    drawn = _simulated._Pairs(STEP, lawless(law), *parts, law.sample, *rest)
+    for t in (0.0, 1.5):
+        points = drawn.begin(jr.key(0), t), FromLaw(law, OU, t)(jr.key(0))
+        np.testing.assert_allclose(*points, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_draws_of_the_law_follow_the_paths_of_the_law():
+    """The same noise, 16 pairs: noised draws are the points of the exact law."""
+    law, branches = clusters(3, 1.5), np.array([0.5, 1.0, 1.5, 2.5])
+    found = of_draws(law, branches, 16)
+    score, options = ExactScore(law, OU), {"grid": log_snr_uniform, "end": 0.1}
+    key = jr.key(0)
+    same = speciation.simulated_agreement(
+        STEP, score, branches, 16, key, reduce=False, **options
+    )
+    np.testing.assert_allclose(found.phi, same.phi, rtol=1e-9)
+    assert "4 steps from noised data at the branch" in found.method
+    assert "reduction" not in found.method
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_draws_reproduce_the_exact_agreement():
+    """Three classes of unequal weight, 8,192 pairs, seed 3: z <= 4, 32 steps."""
+    means = np.array([[2.5, 0.0, 0.0], [-1.0, 2.0, 0.0], [-1.0, -2.0, 1.0]])
+    law = GaussianMixture.isotropic(means, 0.5, [0.5, 0.3, 0.2])
+    branches = np.array([0.5, 1.0, 1.5, 2.5])
+    direct = speciation.clone_agreement(
+        Observed(law, Gaussian()), branches, num_replicas=65_536
+    )
+    found = of_draws(law, branches, 8192, key=3, num_steps=32)
+    both = np.hypot(found.stderr, direct.stderr)
+    assert np.all(np.abs(found.phi - direct.phi) < 4 * both), (found, direct)
+    # Shares of ends, where no law says them.
+    assert found.chance == pytest.approx(0.38, abs=0.01)
+    # Draws of one class alone are other noised points.
+    one = law.restrict(jnp.array([False, False, True]))
+    other = of_draws(law, branches, 8192, key=3, num_steps=16, draw=one.sample)
+    both = np.hypot(other.stderr, direct.stderr)
+    assert np.any(np.abs(other.phi - direct.phi) > 8 * both)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shared": True}, "leave out `draw`"),
+        ({"shared": True, "start": FromPrior(OU, 4)}, "leave out `draw`"),
+        ({"start": FromPrior(OU, 4)}, "leave out `draw`"),
+    ],
+)
+def test_draws_are_not_shared(options, message):
+    with pytest.raises(ValueError, match=message):
+        of_draws(clusters(4), BRANCHES, 8, **options)
+
+
+def test_draws_without_classes_are_refused():
+    law = clusters(4)
+    for score in (lawless(law), Learned(OU, ExactScore(law, OU))):
+        with pytest.raises(ValueError, match="`classify` is left out"):
+            speciation.simulated_agreement(
+                STEP, score, BRANCHES, 8, jr.key(0), draw=law.sample
+            )
 
 
 # Errors and bad input

@@ -17,6 +17,7 @@ from jaxwin.cli._reproduce import Reproduce
 from jaxwin.cli._runs import Runs
 from jaxwin.cli._speciation import Speciation
 from jaxwin.cli._symmetry import Symmetry
+from jaxwin.cli._train import Train
 from jaxwin.cli._windows import Windows
 
 Command = (
@@ -26,6 +27,7 @@ Command = (
     | Windows
     | Symmetry
     | Hierarchy
+    | Train
     | Reproduce
     | Runs
     | Info
@@ -37,6 +39,7 @@ COMMANDS = {
     "windows": Windows,
     "symmetry": Symmetry,
     "hierarchy": Hierarchy,
+    "train": Train,
     "reproduce": Reproduce,
     "runs": Runs,
     "info": Info,

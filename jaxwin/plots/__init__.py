@@ -9,6 +9,7 @@ from jaxwin.plots._branches import (
 )
 from jaxwin.plots._collapse import collapse as collapse
 from jaxwin.plots._confusion import confusion as confusion
+from jaxwin.plots._image_grid import image_grids as image_grids
 from jaxwin.plots._information import information as information
 from jaxwin.plots._kept_tree import kept_tree as kept_tree
 from jaxwin.plots._levels import (

@@ -33,6 +33,8 @@ from jaxwin.report._symmetry import (
 from jaxwin.report._symmetry_plan import SymmetryPlan as SymmetryPlan
 from jaxwin.report._symmetry_result import Symmetry as Symmetry
 from jaxwin.report._table import terminal_table as terminal_table
+from jaxwin.report._train import TrainedStudy as TrainedStudy, train_of as train_of
+from jaxwin.report._train_plan import TrainPlan as TrainPlan, plan_train as plan_train
 from jaxwin.report._windows import windows_of as windows_of
 from jaxwin.report._windows_result import Windows as Windows
 from jaxwin.report._write import (

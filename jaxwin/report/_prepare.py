@@ -72,7 +72,7 @@ def prepare(
         BadInput: What cannot be diagnosed.
     """
     if shape is not None:
-        data = _in_shape(data, shape)
+        data = in_shape(data, shape)
     data = select(data, classes, num_points, seed)
     joint, of_joint = _joint_labels(data)
     normal = in_units(data, normalize)
@@ -141,7 +141,7 @@ def near_distances(
     return near[np.isfinite(near)]
 
 
-def _in_shape(data: Data, shape: Sequence[int]) -> Data:
+def in_shape(data: Data, shape: Sequence[int]) -> Data:
     size = data.points.shape[1]
     if len(shape) not in (2, 3) or min(shape) < 1 or math.prod(shape) != size:
         raise BadInput(

@@ -44,7 +44,9 @@ def write(diagnosis: Diagnosis, folder: PathLike, command: str | None = None) ->
 
 
 def write_study(study: Study, folder: PathLike, command: str | None = None) -> None:
-    """Write what a command found: `figures/`, `results.nc`, `summary.json`.
+    """Write what a command found: `figures/`, `results.nc`, `summary.json`, and more.
+
+    A page and folders of its own where the study has them.
 
     Args:
         study: What is written.
@@ -57,8 +59,12 @@ def write_study(study: Study, folder: PathLike, command: str | None = None) -> N
     """
     manifest = {"command": study.command, "name": study.title}
     numbers = study.summary | ({} if command is None else {"command": command})
-    with _folder(folder, manifest, study.results, numbers, study.figures):
-        pass
+    with _folder(folder, manifest, study.results, numbers, study.figures) as place:
+        if study.page is not None:
+            text = study.page.encode("utf-8", "xmlcharrefreplace")
+            atomic_write(place / "index.html", text)
+        for name, write_attachment in study.attachments.items():
+            write_attachment(place / name)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,11 @@ from jaxwin.samplers._reduced import (
     ReducedScheme as ReducedScheme,
     reduce_scheme as reduce_scheme,
 )
+from jaxwin.samplers._sampled_observed import (
+    LabelledData as LabelledData,
+    LogSNRGrid as LogSNRGrid,
+    SampledObserved as SampledObserved,
+)
 from jaxwin.samplers._seeds import SEEDS as SEEDS
 from jaxwin.samplers._simulate import (
     Simulation as Simulation,

@@ -8,6 +8,11 @@ from jaxwin.analysis.late_start._automatic import (
     AutomaticStart as AutomaticStart,
     automatic as automatic,
 )
+from jaxwin.analysis.late_start._classifier import (
+    Classifier as Classifier,
+    FeatureMoments as FeatureMoments,
+    feature_moments as feature_moments,
+)
 from jaxwin.analysis.late_start._diversity import (
     Diversity as Diversity,
     diversity as diversity,
@@ -37,3 +42,11 @@ from jaxwin.analysis.late_start._over_starts import (
     gain as gain,
 )
 from jaxwin.analysis.late_start._sweep import StartSweep as StartSweep, sweep as sweep
+from jaxwin.analysis.late_start._table import (
+    SAMPLERS as SAMPLERS,
+    AtStart as AtStart,
+    LateStartTable as LateStartTable,
+    Row as Row,
+    Sampler as Sampler,
+    table as table,
+)

@@ -84,7 +84,8 @@ def gain(
     Args:
         vanilla: The sweep of the one kind.
         gaussian: That of the other, of as many replicates and evaluations.
-        metric: "frechet", "weight_error", "weight_divergence" or "energy".
+        metric: "frechet", "weight_error", "weight_divergence" or "energy": of these
+            small is good, which is not so of an entropy.
 
     Raises:
         BadInput: The metric was not measured, or the two cannot be compared.

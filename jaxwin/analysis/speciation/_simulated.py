@@ -14,6 +14,7 @@ from jaxwin._checks import check_curve
 from jaxwin._typing import Key, Point, ScalarLike
 from jaxwin.analysis._crossing import read_off
 from jaxwin.analysis.speciation._clone_agreement import LEVEL, CloneAgreement
+from jaxwin.channels import Gaussian
 from jaxwin.execution import run
 from jaxwin.processes import AbstractProcess, uniform
 from jaxwin.samplers import (
@@ -55,6 +56,7 @@ def simulated_agreement(
     start_time: ScalarLike = 10.0,
     grid: Grid = uniform,
     start: Callable[[Key], Point] | None = None,
+    draw: Callable[[Key], Point] | None = None,
     classify: Classify = labels,
     hard: bool = False,
     reduce: bool = True,
@@ -92,10 +94,13 @@ def simulated_agreement(
         shared: Run the scheme itself from `start_time` to the branch, one run for all
             branches, which are moved to the nearest time of its grid (`noise` of the
             result says where). Otherwise the point at the branch is drawn from the
-            exact law there.
+            exact law there, or is noised data (`draw`).
         start_time: Where shared runs begin.
         grid: Times of a run, `grid(process, start, end, steps)`.
         start: `start(key)`, a point at `start_time`; the exact law there if left out.
+            Not reduced.
+        draw: `draw(key)`, a clean point, noised to each branch time; the score then
+            needs no law, such as a learned one. A point of the score's law if left out.
             Not reduced.
         classify: `classify(score, x, t)`, class probabilities of an endpoint; the label
             posterior under the score's law if left out. One of your own takes points in
@@ -111,7 +116,8 @@ def simulated_agreement(
     Raises:
         ValueError: Fewer than 4 branches, or branches that do not increase or do not
             lie above `end` (after moving to the grid); fewer than 2 pairs; a score
-            without a law and no `start`.
+            without a law and neither `draw` nor `start`, one without a labelled law and
+            no `classify`; `draw` beside `start` or `shared`.
         FloatingPointError: The scheme diverged.
 
     References:
@@ -121,15 +127,26 @@ def simulated_agreement(
     """
     if num_pairs < 2:
         raise ValueError(f"`num_pairs` is {num_pairs}; errors need at least 2.")
+    if draw is not None and (shared or start is not None):
+        raise ValueError(
+            "`draw` is a clean point, noised to each branch; shared runs begin "
+            "once, at `start_time`: leave out `draw`, or `shared` and `start`."
+        )
     if start is not None and not shared:
         raise ValueError(
             "`start` is a point at `start_time`, where only shared runs begin; set "
             "`shared=True`, or leave it out."
         )
-    if start is None and not isinstance(_target(score), AbstractTarget):
+    drawn = start is not None or draw is not None
+    if not drawn and not isinstance(_target(score), AbstractTarget):
         raise ValueError(
-            "`score` has no law to draw points from; give `shared=True` and "
-            "`start(key)`, a point at `start_time`."
+            "`score` has no law to draw points from; give `draw(key)`, a clean point, "
+            "or `shared=True` and `start(key)`, a point at `start_time`."
+        )
+    if classify is labels and not isinstance(_target(score), AbstractLabelledTarget):
+        raise ValueError(
+            "`classify` is left out, and `score` has no law with labels; give class "
+            "probabilities `classify(score, x, t)` of an endpoint."
         )
     process, noises = score.process, np.asarray(branches)
     check_curve(noises, "branches")
@@ -151,17 +168,17 @@ def simulated_agreement(
     else:
         grids = jnp.stack([grid(process, t, end, num_steps) for t in noises])
     full, saving = score, 1.0
-    if reduce and start is None and classify is labels:
+    if reduce and not drawn and classify is labels:
         times = grids[-1] if trunk is None else trunk
         step, score, saving = _reduced(step, score, times)
     size = batch_size
     if size is None:
-        point = start or FromLaw(_target(score), process, end)
+        point = start or draw or FromLaw(_target(score), process, end)
         dimension = jax.eval_shape(point, key).size
         size = min(max(STATE // dimension, FEWEST), MOST)
     # Two batches at least, which `run` asks for.
     size = max(2, min(size, -(-num_pairs // 2))) // 2 * 2
-    pairs = _Pairs(step, score, grids, trunk, start, classify, where, hard, size)
+    pairs = _Pairs(step, score, grids, trunk, start, draw, classify, where, hard, size)
     batches = max(2, -(-num_pairs // size))
     options = {"watch": lambda found: found["agree"].mean(axis=-2)} | options
     estimate = run(pairs, batches, key, block_size=1, **options)
@@ -178,7 +195,9 @@ def simulated_agreement(
     path = (
         f"{num_steps} steps from {float(start_time):g}, shared to the branch"
         if shared
-        else f"{num_steps} steps from the exact law at the branch"
+        else f"{num_steps} steps from "
+        + ("the exact law" if draw is None else "noised data")
+        + " at the branch"
     )
     return CloneAgreement(
         noise=noises,
@@ -186,7 +205,7 @@ def simulated_agreement(
         stderr=agree.std(axis=0, ddof=1) / np.sqrt(count),
         crossing=read_off(coordinate, phi, means, counts, level, clock),
         pairs=None,
-        chance=_chance(full, classify, estimate.mean["share"]),
+        chance=_chance(full, classify, draw is None, estimate.mean["share"]),
         level=level,
         count=count,
         method=f"pairs of simulated clones: {type(step).__name__}, {path}, "
@@ -207,6 +226,7 @@ class _Pairs(eqx.Module):
     grids: Float[Array, "b t"]
     trunk: Float[Array, " n"] | None
     start: Callable[[Key], Point] | None
+    draw: Callable[[Key], Point] | None
     classify: Classify
     where: tuple[int, ...] = eqx.field(static=True)
     hard: bool = eqx.field(static=True)
@@ -216,7 +236,11 @@ class _Pairs(eqx.Module):
         """Where a run begins, at time t."""
         if self.start is not None:
             return self.start(key)
-        return FromLaw(_target(self.score), self.score.process, t)(key)
+        if self.draw is None:
+            return FromLaw(_target(self.score), self.score.process, t)(key)
+        # The keys of `FromLaw`: drawing from the law is the same path by either door.
+        clean_key, noise_key = jr.split(key)
+        return Gaussian(self.score.process).corrupt(noise_key, self.draw(clean_key), t)
 
     def __call__(self, key: Key, batch: Array) -> PyTree[Array]:
         """Agreement (pairs, branches) of a batch, and mean class probabilities."""
@@ -321,10 +345,13 @@ def _reduced(
 
 
 def _chance(
-    score: AbstractScore, classify: Classify, share: Float[np.ndarray, " c"]
+    score: AbstractScore,
+    classify: Classify,
+    of_law: bool,
+    share: Float[np.ndarray, " c"],
 ) -> float:
     """Agreement of two independent ends: by the law's weights, or those measured."""
     law = _target(score)
-    if classify is labels and isinstance(law, AbstractLabelledTarget):
+    if classify is labels and of_law and isinstance(law, AbstractLabelledTarget):
         return float(jnp.sum(jnp.exp(2 * law.log_label_prior())))
     return float(np.sum(share**2))

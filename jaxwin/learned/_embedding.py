@@ -1,0 +1,39 @@
+"""What networks are told besides the point: the noise level and the label."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, DTypeLike, Float, Int
+
+# Frequencies of the noise level c = log(sigma / alpha) / 4, which runs over about +-2.
+LOWEST, HIGHEST = 0.5, 16.0
+
+
+class Embedding(nnx.Module):
+    """Noise level and label as one vector.
+
+    Sines and cosines of the level at geometric frequencies, through two layers; to that
+    a learned vector of the label is added. Label `num_labels` is "no label".
+    """
+
+    def __init__(
+        self, width: int, num_labels: int, *, dtype: DTypeLike | None, rngs: nnx.Rngs
+    ):
+        self.frequencies = nnx.Variable(jnp.geomspace(LOWEST, HIGHEST, width // 2))
+        self.first = nnx.Linear(2 * (width // 2), width, dtype=dtype, rngs=rngs)
+        self.second = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        self.labels = (
+            nnx.Embed(num_labels + 1, width, dtype=dtype, rngs=rngs)
+            if num_labels
+            else None
+        )
+
+    def __call__(
+        self, level: Float[Array, " b"], label: Int[Array, " b"]
+    ) -> Float[Array, "b w"]:
+        """Vectors of a block of points."""
+        phase = level[:, None] * self.frequencies[...][None].astype(level.dtype)
+        told = self.first(jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1))
+        told = self.second(nnx.silu(told))
+        if self.labels is not None:
+            told = told + self.labels(label)
+        return nnx.silu(told)

@@ -1,0 +1,58 @@
+"""Random features: a network whose first layer is drawn and never trained."""
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, DTypeLike, Float, Int
+
+from jaxwin.learned._embedding import Embedding
+
+
+class Drawn(nnx.Variable):
+    """Weights that are drawn once and not trained."""
+
+
+class RandomFeatures(nnx.Module):
+    """F(x, level) = A tanh(W x / sqrt(d) + V e) / sqrt(p); A and e alone are trained.
+
+    W (d, p) has standard Gaussian entries, p = `width`. At one noise level this is the
+    random-feature score model whose spectrum and memorisation time are known.
+
+    References:
+        Bonnaire, Urfin, Biroli, Mezard (2025), arXiv:2505.17638, section 3, one noise
+        level; the embedding e of the level is ours.
+    """
+
+    def __init__(
+        self,
+        dimension: int,
+        *,
+        width: int = 1024,
+        num_labels: int = 0,
+        dtype: DTypeLike | None = None,
+        rngs: nnx.Rngs,
+    ):
+        small = min(width, 64)
+        self.dtype = dtype
+        self.embedding = Embedding(small, num_labels, dtype=dtype, rngs=rngs)
+        self.first = Drawn(rngs.params.normal((dimension, width)))
+        self.told = Drawn(rngs.params.normal((small, width)) / small**0.5)
+        self.leave = nnx.Linear(
+            width,
+            dimension,
+            use_bias=False,
+            dtype=dtype,
+            kernel_init=nnx.initializers.zeros_init(),
+            rngs=rngs,
+        )
+
+    def __call__(
+        self, x: Float[Array, "b d"], level: Float[Array, " b"], label: Int[Array, " b"]
+    ) -> Float[Array, "b d"]:
+        """Values at a block of points."""
+        told = self.embedding(level, label)
+        dimension, width = self.first[...].shape
+        kind = x.dtype if self.dtype is None else self.dtype
+        inside = x.astype(kind) @ self.first[...].astype(kind) / dimension**0.5
+        inside = inside + told @ self.told[...].astype(told.dtype)
+        # `leave` has entries of size one: the factor makes kernels finite as p grows.
+        return self.leave(jnp.tanh(inside)) / width**0.5

@@ -1,0 +1,152 @@
+"""What a network is trained on: a law, or a split of a data set."""
+
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxwin._checks import BadInput
+from jaxwin._files import sha256
+from jaxwin._typing import Key, Point
+from jaxwin.datasets import Data
+from jaxwin.learned import Network, Training
+from jaxwin.report._split import HELD_OUT, Split, split_data
+from jaxwin.targets import (
+    AbstractLabelledTarget,
+    AbstractTarget,
+    Empirical,
+)
+
+# Steps and batch of full and quick training, by the kind of network.
+STEPS = {"mlp": 6000, "random_features": 6000, "unet": 3000}
+BATCH = {"mlp": 512, "random_features": 512, "unet": 128}
+QUICK = 8
+WIDTH = {"mlp": 128, "random_features": 1024, "unet": 32}
+DEPTH = {"mlp": 3, "random_features": 1, "unet": 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A law that points are drawn from afresh, or data of which some are held out."""
+
+    law: AbstractTarget
+    split: Split | None
+    name: str
+    digest: str
+
+    @property
+    def dimension(self) -> int:
+        """Coordinates of a point."""
+        return self.law.dimension
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the labels; empty without any."""
+        if self.split is not None:
+            return self.split.classes
+        count = (
+            self.law.num_labels if isinstance(self.law, AbstractLabelledTarget) else 0
+        )
+        return tuple(str(i) for i in range(count))
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of a coordinate."""
+        return float(jnp.sqrt(self.law.moments().total_variance() / self.law.dimension))
+
+    def draws(self) -> dict[str, Any]:
+        """Where clean points come from, by name: `draw(key)`."""
+        if self.split is None:
+            return {"population": self.law.sample}
+        return {
+            "training data": eqx.Partial(row, jnp.asarray(self.split.train)),
+            "held-out data": eqx.Partial(row, jnp.asarray(self.split.held_out)),
+        }
+
+
+def row(points: Float[Array, "n d"], key: Key) -> Point:
+    """One of the points."""
+    return points[jax.random.randint(key, (), 0, len(points))]
+
+
+def source_of(
+    source: AbstractTarget | Data,
+    *,
+    name: str = "law",
+    seed: int = 0,
+    held_out: float | None = None,
+    **selection: Any,
+) -> Source:
+    """A law as it is; a data set normalised and cut.
+
+    Raises:
+        BadInput: Options of data with a law, and as `split_data`.
+    """
+    if isinstance(source, Data):
+        share = HELD_OUT if held_out is None else held_out
+        split = split_data(source, held_out=share, seed=seed, **selection)
+        law = Empirical(split.train, split.labels)
+        return Source(law, split, split.name, split.digest)
+    given = {"held_out": held_out} | selection
+    foreign = [key for key in given if given[key] is not None]
+    if foreign:
+        raise BadInput(
+            f"`{foreign[0]}` is an option of data sets, and a law is given; leave it "
+            f"out."
+        )
+    leaves = [sha256(np.asarray(a)) for a in jax.tree.leaves(source)]
+    digest = sha256(" ".join([type(source).__name__, *leaves]).encode())
+    return Source(source, None, name, digest)
+
+
+def network_for(
+    source: Source,
+    kind: str | None,
+    width: int | None,
+    depth: int | None,
+    conditional: bool,
+    bfloat16: bool,
+) -> Network:
+    """A U-Net for images, else an MLP, of sizes that train in minutes on two cores."""
+    shape = None if source.split is None else source.split.shape
+    kind = ("mlp" if shape is None else "unet") if kind is None else kind
+    if conditional and not source.classes:
+        raise BadInput(
+            "`conditional` is asked for and there are no labels; give some, or leave "
+            "it out."
+        )
+    if kind == "unet" and shape is None:
+        raise BadInput(
+            "`network` is 'unet' and the points are no images; give `shape`, or "
+            "network 'mlp'."
+        )
+    return Network(
+        kind=kind,  # pyright: ignore[reportArgumentType]  # checked there
+        dimension=source.dimension,
+        shape=shape if kind == "unet" else None,
+        width=WIDTH.get(kind, 1) if width is None else width,
+        depth=DEPTH.get(kind, 1) if depth is None else depth,
+        num_labels=len(source.classes) if conditional else 0,
+        bfloat16=bfloat16,
+    )
+
+
+def training_for(
+    kind: str,
+    num_steps: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int,
+    quick: bool,
+) -> Training:
+    """Steps that take minutes on two cores; an eighth of them where `quick`."""
+    steps = STEPS[kind] // (QUICK if quick else 1) if num_steps is None else num_steps
+    given: dict[str, Any] = (
+        {} if learning_rate is None else {"learning_rate": learning_rate}
+    )
+    batch = BATCH[kind] if batch_size is None else batch_size
+    return Training(num_steps=steps, batch_size=batch, seed=seed, **given)
