@@ -18,7 +18,9 @@ class Embedding(nnx.Module):
     def __init__(
         self, width: int, num_labels: int, *, dtype: DTypeLike | None, rngs: nnx.Rngs
     ):
-        self.frequencies = nnx.Variable(jnp.geomspace(LOWEST, HIGHEST, width // 2))
+        # In float32 like all parameters, also where 64-bit floats are on.
+        frequencies = jnp.geomspace(LOWEST, HIGHEST, width // 2, dtype=jnp.float32)
+        self.frequencies = nnx.Variable(frequencies)
         self.first = nnx.Linear(2 * (width // 2), width, dtype=dtype, rngs=rngs)
         self.second = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
         self.labels = (

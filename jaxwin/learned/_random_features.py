@@ -34,8 +34,9 @@ class RandomFeatures(nnx.Module):
         small = min(width, 64)
         self.dtype = dtype
         self.embedding = Embedding(small, num_labels, dtype=dtype, rngs=rngs)
-        self.first = Drawn(rngs.params.normal((dimension, width)))
-        self.told = Drawn(rngs.params.normal((small, width)) / small**0.5)
+        drawn = lambda *shape: rngs.params.normal(shape, jnp.float32)
+        self.first = Drawn(drawn(dimension, width))
+        self.told = Drawn(drawn(small, width) / small**0.5)
         self.leave = nnx.Linear(
             width,
             dimension,

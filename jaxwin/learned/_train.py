@@ -283,8 +283,8 @@ def _checked_labels(labels: AnyArray | None, count: int) -> np.ndarray:
     numbers = found.dtype.kind in "biuf" and found.shape == (count,)
     if not numbers or not np.all((found >= 0) & (found == found // 1)):
         raise BadInput(
-            f"`labels` has shape {found.shape} and type {found.dtype}; it must be ({count},), whole numbers "
-            f"from 0, one a point."
+            f"`labels` has shape {found.shape} and type {found.dtype}; it must be "
+            f"({count},), whole numbers from 0, one a point."
         )
     return found.astype(np.int32)
 

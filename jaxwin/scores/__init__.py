@@ -10,3 +10,9 @@ from jaxwin.scores._conversions import (
 )
 from jaxwin.scores._exact import ExactScore as ExactScore
 from jaxwin.scores._guided import Guided as Guided
+from jaxwin.scores._host_function import HostFunction as HostFunction
+from jaxwin.scores._network import (
+    NetworkPrediction as NetworkPrediction,
+    from_network as from_network,
+    guided_network as guided_network,
+)

@@ -17,9 +17,8 @@ class FunctionDenoiser(AbstractDenoiser):
         score = (alpha E[x0 | x] - x) / sigma^2,    Jacobian by forward derivatives.
 
     A function with parameters goes in as a pytree, `eqx.Partial(network, parameters)`,
-    so that new parameters do not recompile; a network of the noise sigma / alpha is
-    `lambda x, alpha, sigma: network(x / alpha, sigma / alpha)`. Callables of plain
-    Python go through `jaxwin.channels.BlackBox`.
+    so that new parameters do not recompile. A network on a clock of its own, of any
+    prediction, of blocks or in plain Python goes through `jaxwin.scores.from_network`.
     """
 
     function: Callable[[Point, Array, Array], Point]

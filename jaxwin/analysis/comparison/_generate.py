@@ -15,7 +15,7 @@ from jaxwin.targets import AbstractDenoiser
 
 # Ends of a run, in units of the spread of the data, and its steps.
 FROM, TO, STEPS = 40.0, 0.01, 24
-BATCH = 256
+BATCH = 512
 
 
 def generate(
@@ -35,7 +35,7 @@ def generate(
 
     Args:
         denoiser: Any.
-        count: Samples; made in blocks of 256.
+        count: Samples; made in blocks of 512.
         key: Root key.
         mean: Of the data.
         spread: s > 0.

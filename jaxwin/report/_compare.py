@@ -1,0 +1,164 @@
+"""A model beside the optimum: where, when and in which observable it deviates."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxwin._checks import BadInput
+from jaxwin.datasets import Data
+from jaxwin.learned import Training, TrainedClassifier, train_classifier
+from jaxwin.report._compare_result import compared
+from jaxwin.report._compare_study import compare_study
+from jaxwin.report._compare_subject import Sizes, Subject, checked_model, optima_of
+from jaxwin.report._measuring import Measuring
+from jaxwin.report._study import Study
+from jaxwin.report._train_source import source_of
+from jaxwin.targets import AbstractDenoiser, AbstractTarget
+
+# Noised points of a full run, and n of the collapse of a law.
+FULL, NUM_POINTS = 4096, 1000
+# Unseen points that are drawn beside samples.
+SHOWN = 512
+
+
+def compare_of(
+    model: AbstractDenoiser | Callable[..., Any],
+    source: AbstractTarget | Data,
+    *,
+    name: str = "law",
+    model_name: str = "model",
+    digest: str | None = None,
+    held_out: float | None = None,
+    split_seed: int | None = None,
+    classes: Any = None,
+    num_points: int | None = None,
+    normalize: str | None = None,
+    pca: int | None = None,
+    shape: Any = None,
+    late_start: bool | None = None,
+    **measuring: Any,
+) -> Study:
+    """Set a model beside the optimum, in every observable that both have.
+
+    Of a law the optimum is its own denoiser. Of data there are two: that of the
+    training points, to which copies lead, and a kernel density of them, which stands
+    for the population. Errors by noise level, information and collapse, clone
+    agreement, survival of classes, fixed points, spectra, samples and late starts: each
+    through the functions that exact scores go through.
+
+    Args:
+        model: Any denoiser, such as a trained network or `scores.from_network`, or a
+            function (x, alpha, sigma) -> E[x0 | x] of one point, written in JAX.
+        source: The law, or the data that it was trained on.
+        name: Of a law, for titles.
+        model_name: For titles.
+        digest: That of the source that the model was trained on, to be checked.
+        held_out: Of data, as in `train_of`; so that the split is the same.
+        split_seed: Of that split; `seed` if left out.
+        classes: Of data only, as in `train_of`; so are the next four.
+        num_points: See `classes`. Of a law the n whose collapse is told, 1000 if left
+            out.
+        normalize: See `classes`.
+        pca: See `classes`.
+        shape: See `classes`.
+        late_start: Whether labelled data get the table of late starts; not if quick, if
+            left out.
+        measuring: Fields of `Measuring`; replicas are noised points for the errors, and
+            everything else is in proportion.
+
+    Raises:
+        BadInput: What cannot be compared; one line that says what to do.
+        FloatingPointError: The model is NaN or infinite on the way.
+    """
+    options = Measuring(**{"full": FULL} | measuring)
+    subject = subject_of(
+        model,
+        source,
+        options,
+        name=name,
+        model_name=model_name,
+        digest=digest,
+        held_out=held_out,
+        split_seed=split_seed,
+        classes=classes,
+        num_points=num_points if isinstance(source, Data) else None,
+        normalize=normalize,
+        pca=pca,
+        shape=shape,
+    )
+    split = subject.source.split
+    count = NUM_POINTS if num_points is None else num_points
+    if split is not None:
+        count = len(split.train)
+    if count < 2:
+        raise BadInput(f"`num_points` is {count}; a collapse needs at least 2.")
+    options.begin()
+    if len(subject.classes) > 1 and split is not None:
+        subject = dataclasses.replace(subject, classifier=_classifier(subject))
+    with_table = not options.quick if late_start is None else late_start
+    found = compared(subject, model_name, count, with_table)
+    if split is None:
+        keys = jax.random.split(jax.random.key(options.seed), SHOWN)
+        unseen = np.asarray(jax.jit(jax.vmap(subject.law.sample))(keys))
+    else:
+        unseen = split.held_out
+    return compare_study(found, subject.source, unseen)
+
+
+def subject_of(
+    model: AbstractDenoiser | Callable[..., Any],
+    source: AbstractTarget | Data,
+    options: Measuring,
+    *,
+    name: str,
+    model_name: str,
+    digest: str | None = None,
+    split_seed: int | None = None,
+    **selection: Any,
+) -> Subject:
+    """What is compared, checked; its classifier is still missing.
+
+    Raises:
+        BadInput: As `compare_of`.
+    """
+    seed = options.seed if split_seed is None else split_seed
+    chosen = source_of(source, name=name, seed=seed, **selection)
+    if digest is not None and chosen.digest != digest:
+        raise BadInput(
+            f"{chosen.name} is not what {model_name} was trained on, or is split in "
+            f"another way; give the same data and selection, or say --other-data."
+        )
+    law, bandwidth, optima = optima_of(chosen, options.seed)
+    return Subject(
+        model=checked_model(model, chosen, model_name),
+        source=chosen,
+        law=law,
+        bandwidth=bandwidth,
+        optima=optima,
+        classifier=None,
+        sizes=Sizes.of(options),
+        options=options,
+    )
+
+
+def _classifier(subject: Subject) -> TrainedClassifier:
+    """Of the training points, judged by those held out."""
+    split, options = subject.source.split, subject.options
+    assert split is not None
+    return train_classifier(
+        split.train,
+        split.labels,
+        held_out=(split.held_out, split.held_out_labels),
+        shape=split.shape,
+        training=Training(
+            num_steps=subject.sizes.classifier,
+            batch_size=128,
+            learning_rate=2e-3,
+            ema=0.99,
+            seed=options.seed,
+        ),
+        progress=None if options.stage is None else options.stage("classifier"),
+    )

@@ -1,0 +1,262 @@
+"""What a comparison says, in plain sentences, and in which observables it deviates."""
+
+import dataclasses
+
+import numpy as np
+
+from jaxwin.report._compare_result import Comparison
+from jaxwin.report._compare_subject import DATA_SET, KERNEL
+from jaxwin.report._compare_times import TimePair
+from jaxwin.report._words import listed, with_error
+
+# From here on something deviates: nats of paths, standard errors, share of eigenvalues.
+NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
+# A classifier below this accuracy does not tell classes of samples well.
+ACCURATE = 0.97
+# Samples nearer to a training point than 1 % of unseen data are: copies, from here on.
+COPIES = 0.1
+# Only where the optima differ by this share of the loss can copying be told.
+APART = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Worst:
+    """The noise at which a unit of log-SNR costs the most nats; the relative excess."""
+
+    log_snr: float
+    noise: float
+    rate: float
+    relative: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """Whether a model of data copies or generalises, where that shows most.
+
+    nearer: how many times nearer (root mean square) it is to the kernel density than
+    to the data set's optimum, at noised training points. gap: loss at held-out points
+    over that at training points, less one; `optimal_gap` of the data set's optimum.
+    """
+
+    log_snr: float
+    nearer: float
+    gap: float
+    optimal_gap: float
+    copied: float | None
+    verdict: str
+
+
+def reference(found: Comparison) -> int:
+    """Which optimum is the population, or stands for it: the last one."""
+    return len(next(iter(found.errors.values())).optima) - 1
+
+
+def worst(found: Comparison) -> Worst:
+    """Where the model is furthest from the optimum, at points it has not seen."""
+    errors = list(found.errors.values())[-1]
+    error = errors.error[reference(found)]
+    rate = 0.5 * np.exp(errors.log_snr) * error
+    i = int(np.argmax(rate))
+    loss = errors.optimal_loss[reference(found), i]
+    return Worst(
+        log_snr=float(errors.log_snr[i]),
+        noise=float(errors.noise[i]),
+        rate=float(rate[i]),
+        relative=float(error[i] / loss) if loss > 0 else 0.0,
+    )
+
+
+def memory(found: Comparison) -> Memory | None:
+    """Generalisation against memorisation; None of a law."""
+    if len(found.errors) < 2:
+        return None
+    seen, unseen = found.errors["training data"], found.errors["held-out data"]
+    data, kernel = (seen.optima.index(name) for name in (DATA_SET, KERNEL))
+    # In units of the loss that is left: where copying would show most.
+    shows = seen.apart[kernel] / np.maximum(seen.loss, np.finfo(float).tiny)
+    shows = np.where(seen.apart[kernel] > 0, np.minimum(shows, 1.0), 0.0)
+    rate = np.exp(seen.log_snr) * seen.apart[kernel] * (shows > APART)
+    i = int(np.argmax(rate))
+    nearer = float(np.sqrt(seen.error[data, i] / max(seen.error[kernel, i], 1e-300)))
+    gap = float(unseen.loss[i] / max(seen.loss[i], 1e-300) - 1)
+    optimal = unseen.optimal_loss[data, i] / max(seen.optimal_loss[data, i], 1e-300)
+    quality = found.samples.quality
+    copied = None if quality is None else float(quality.copied)
+    copies = nearer < 1 or (copied is not None and copied > COPIES)
+    return Memory(
+        log_snr=float(seen.log_snr[i]),
+        nearer=nearer,
+        gap=gap,
+        optimal_gap=float(optimal - 1),
+        copied=copied,
+        verdict="copies" if copies else "generalises",
+    )
+
+
+def deviating(found: Comparison) -> dict[str, bool]:
+    """Which observables differ from the optimum's by more than their errors."""
+    errors = list(found.errors.values())[-1]
+    path = errors.path[reference(found), -1]
+    path_error = errors.path_stderr[reference(found), -1]
+    samples = found.samples
+    told = {
+        "errors": bool(path > max(NATS, 3 * path_error)),
+        "information": not found.information.collapse.agrees,
+        "spectra": bool(np.max(_surely(found)) > SPECTRUM),
+        "samples": bool(samples.energy > ERRORS * samples.energy_stderr),
+    }
+    if samples.share.size > 1:
+        told["classes"] = samples.furthest[1] > ERRORS
+    if found.agreement is not None:
+        told["agreement"] = not found.agreement.speciation.agrees
+    if found.survival is not None:
+        told["survival"] = not all(pair.agrees for pair in found.survival.middle)
+    if found.fixed_points is not None:
+        told["fixed_points"] = not found.fixed_points.agrees
+    return told
+
+
+def _surely(found: Comparison) -> np.ndarray:
+    """Relative errors of leading eigenvalues, less twice their own error."""
+    spectra = found.spectra
+    return spectra.relative - 2 * spectra.relative_stderr
+
+
+def sentences(found: Comparison) -> list[str]:
+    """The findings, most important first, as plain text."""
+    told = [_errors(found), _memory(found), _times(found), _fixed(found)]
+    told += [_samples(found), _late_start(found), _classifier(found)]
+    return [sentence for sentence in told if sentence]
+
+
+def _errors(found: Comparison) -> str:
+    errors, of = list(found.errors.values())[-1], reference(found)
+    path, bound = errors.path[of, -1], errors.bound[of, -1]
+    optimum = errors.optima[of]
+    if path < 1e-6:
+        return f"The model is the {optimum} denoiser, to rounding, at every noise."
+    at = worst(found)
+    far = "" if bound < 1 else " (no bound at all)"
+    return (
+        f"The model deviates most from the {optimum} at log-SNR {at.log_snr:.2g} (OU "
+        f"time {at.noise:.3g}), where its squared error is {at.relative:.1%} of the "
+        f"loss that even the optimum has; over all noises its backward paths are "
+        f"{with_error(path, errors.path_stderr[of, -1])} nats away, which bounds the "
+        f"total variation of what it generates by {bound:.2g}{far}."
+    )
+
+
+def _memory(found: Comparison) -> str:
+    known = memory(found)
+    if known is None:
+        return ""
+    nearer = (
+        f"{known.nearer:.2g} times nearer to the kernel density than to the optimum of "
+        f"its training points"
+        if known.nearer >= 1
+        else f"{1 / known.nearer:.2g} times nearer to the optimum of its training "
+        f"points than to the kernel density"
+    )
+    copies = (
+        ""
+        if known.copied is None
+        else f" {known.copied:.1%} of its samples are as near to a training point as "
+        f"1 % of unseen data are."
+    )
+    return (
+        f"It {known.verdict}: at log-SNR {known.log_snr:.2g}, where the two differ "
+        f"most, it is {nearer}; its loss at held-out points is {known.gap:+.1%} of "
+        f"that at training points.{copies}"
+    )
+
+
+def _times(found: Comparison) -> str:
+    pairs = found.times
+    same = [_said(pair) for pair in pairs if pair.agrees]
+    other = [_said(pair) for pair in pairs if not pair.agrees]
+    parts = []
+    if same:
+        parts.append(f"These times agree within errors: {listed(same)}.")
+    if other:
+        parts.append(f"These do not: {listed(other)}.")
+    return " ".join(parts)
+
+
+def _said(pair: TimePair) -> str:
+    if not pair.both:
+        which = lambda one: "there" if bool(one.found) else "not reached"
+        if not (bool(pair.model.found) or bool(pair.exact.found)):
+            return f"{pair.name} (not reached by either)"
+        return f"{pair.name} (model {which(pair.model)}, exact {which(pair.exact)})"
+    return (
+        f"{pair.name} ({with_error(float(pair.model.time), float(pair.model.stderr))}, "
+        f"exact {with_error(float(pair.exact.time), float(pair.exact.stderr))})"
+    )
+
+
+def _fixed(found: Comparison) -> str:
+    fixed = found.fixed_points
+    if fixed is None or fixed.first is not None:
+        return ""
+    if fixed.model.none and fixed.exact.none:
+        return "Neither breaks a symmetry: both have one fixed point at every noise."
+    who = ("the optimum", "the model")
+    breaks, keeps = who if fixed.model.none else who[::-1]
+    return f"A symmetry that {breaks} breaks is not broken by {keeps}."
+
+
+def _samples(found: Comparison) -> str:
+    samples = found.samples
+    flags = deviating(found)
+    parts = []
+    if "classes" in flags:
+        which, errors = samples.furthest
+        name = found.classes[which]
+        share = with_error(samples.share[which], samples.share_stderr[which])
+        parts.append(
+            f"Its samples have wrong shares of the classes: {name} has {share} in "
+            f"place of {samples.expected[which]:.3g}, {errors:.1f} errors away."
+            if flags["classes"]
+            else "Its samples have the right shares of the classes within errors."
+        )
+    distance = with_error(float(samples.energy), float(samples.energy_stderr))
+    verdict = "differs" if flags["samples"] else "does not differ"
+    parts.append(
+        f"The law of its samples {verdict} from that of unseen points beyond errors "
+        f"(energy distance {distance})."
+    )
+    return " ".join(parts)
+
+
+def _late_start(found: Comparison) -> str:
+    if found.late_start is None:
+        return ""
+    helps, hurts, open_ = [], [], []
+    for name, row in found.late_start.rows.items():
+        gain = row.gain
+        said = f"{name.replace('_', ' at ')} ({with_error(gain.value, gain.stderr)})"
+        sure = gain.resolved and abs(gain.value - 1) > 2 * gain.stderr
+        (open_ if not sure else helps if gain.value > 1 else hurts).append(said)
+    parts = [
+        f"it lowers the Fréchet distance of {listed(helps)}" if helps else "",
+        f"it raises that of {listed(hurts)}" if hurts else "",
+        f"nothing can be told of {listed(open_)}" if open_ else "",
+    ]
+    return (
+        "A Gaussian late start, by the ratio of the best plain to the best Gaussian "
+        f"one: {'; '.join(filter(None, parts))}."
+    )
+
+
+def _classifier(found: Comparison) -> str:
+    if found.accuracy is None:
+        return ""
+    warned = (
+        f" That is below {ACCURATE:g}: do not trust what is said of classes."
+        if found.accuracy < ACCURATE
+        else ""
+    )
+    return (
+        f"Classes of samples are told by a classifier that is right on "
+        f"{found.accuracy:.1%} of the held-out points.{warned}"
+    )
