@@ -125,7 +125,9 @@ class NetworkDenoiser(AbstractDenoiser):
         floats = lambda a: own(a) if jnp.issubdtype(a.dtype, jnp.floating) else a
         network = nnx.merge(self.graph, jax.tree.map(floats, self.state))
         many = lambda value: jnp.broadcast_to(value, xs.shape[:1])
-        value = network(u / jnp.sqrt(v), many(level), many(self.label))
+        # Layers of flax mix types in their own arithmetic.
+        with jax.numpy_dtype_promotion("standard"):
+            value = network(u / jnp.sqrt(v), many(level), many(self.label))
         if value.shape != xs.shape:
             raise BadInput(
                 f"the network gives shape {value.shape} for points {xs.shape}; it must "

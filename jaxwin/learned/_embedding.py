@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
+from jaxwin.learned._initial import scaled, spread, zero
+
 # Frequencies of the noise level c = log(sigma / alpha) / 4, which runs over about +-2.
 LOWEST, HIGHEST = 0.5, 16.0
 
@@ -21,10 +23,14 @@ class Embedding(nnx.Module):
         # In float32 like all parameters, also where 64-bit floats are on.
         frequencies = jnp.geomspace(LOWEST, HIGHEST, width // 2, dtype=jnp.float32)
         self.frequencies = nnx.Variable(frequencies)
-        self.first = nnx.Linear(2 * (width // 2), width, dtype=dtype, rngs=rngs)
-        self.second = nnx.Linear(width, width, dtype=dtype, rngs=rngs)
+        layer = lambda a: nnx.Linear(
+            a, width, dtype=dtype, kernel_init=scaled, bias_init=zero, rngs=rngs
+        )
+        self.first, self.second = layer(2 * (width // 2)), layer(width)
         self.labels = (
-            nnx.Embed(num_labels + 1, width, dtype=dtype, rngs=rngs)
+            nnx.Embed(
+                num_labels + 1, width, dtype=dtype, embedding_init=spread, rngs=rngs
+            )
             if num_labels
             else None
         )
@@ -37,5 +43,6 @@ class Embedding(nnx.Module):
         told = self.first(jnp.concatenate([jnp.sin(phase), jnp.cos(phase)], axis=1))
         told = self.second(nnx.silu(told))
         if self.labels is not None:
-            told = told + self.labels(label)
+            # `Embed` gives float32 whatever its parameters were cast to.
+            told = told + self.labels(label).astype(told.dtype)
         return nnx.silu(told)

@@ -4,6 +4,7 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
 from jaxwin.learned._embedding import Embedding
+from jaxwin.learned._initial import scaled, zero
 
 
 class MLP(nnx.Module):
@@ -26,13 +27,15 @@ class MLP(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        layer = lambda a, b, **more: nnx.Linear(a, b, dtype=dtype, rngs=rngs, **more)
+        layer = lambda a, b, init=scaled: nnx.Linear(
+            a, b, dtype=dtype, kernel_init=init, bias_init=zero, rngs=rngs
+        )
         self.embedding = Embedding(width, num_labels, dtype=dtype, rngs=rngs)
         self.enter = layer(dimension, width)
         self.inner = nnx.List([layer(width, width) for _ in range(depth)])
         self.told = nnx.List([layer(width, width) for _ in range(depth)])
         self.outer = nnx.List([layer(width, width) for _ in range(depth)])
-        self.leave = layer(width, dimension, kernel_init=nnx.initializers.zeros_init())
+        self.leave = layer(width, dimension, zero)
 
     def __call__(
         self, x: Float[Array, "b d"], level: Float[Array, " b"], label: Int[Array, " b"]

@@ -5,6 +5,7 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
 from jaxwin.learned._embedding import Embedding
+from jaxwin.learned._initial import zero
 
 
 class Drawn(nnx.Variable):
@@ -42,7 +43,7 @@ class RandomFeatures(nnx.Module):
             dimension,
             use_bias=False,
             dtype=dtype,
-            kernel_init=nnx.initializers.zeros_init(),
+            kernel_init=zero,
             rngs=rngs,
         )
 

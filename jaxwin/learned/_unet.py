@@ -5,6 +5,7 @@ from flax import nnx
 from jaxtyping import Array, DTypeLike, Float, Int
 
 from jaxwin.learned._embedding import Embedding
+from jaxwin.learned._initial import scaled, zero
 
 # Channels that are normalised together.
 GROUP = 8
@@ -35,31 +36,25 @@ class UNet(nnx.Module):
     ):
         self.shape = shape
         told = 4 * width
-        conv = lambda a, b, **more: nnx.Conv(a, b, (3, 3), **more)
         common = {"dtype": dtype, "rngs": rngs}
+        conv = lambda a, b, init=scaled, **more: nnx.Conv(
+            a, b, (3, 3), kernel_init=init, bias_init=zero, **more, **common
+        )
         block = lambda a, b: _Block(a, b, told, **common)
         sizes = [width * 2**level for level in range(depth)]
         self.embedding = Embedding(told, num_labels, **common)
-        self.enter = conv(shape[2], width, **common)
+        self.enter = conv(shape[2], width)
         self.down = nnx.List([block(size, size) for size in sizes])
         self.halve = nnx.List(
-            [
-                conv(a, b, strides=(2, 2), **common)
-                for a, b in zip(sizes, sizes[1:], strict=False)
-            ]
+            [conv(a, b, strides=(2, 2)) for a, b in zip(sizes, sizes[1:], strict=False)]
         )
         self.middle = block(sizes[-1], sizes[-1])
         self.up = nnx.List([block(2 * size, size) for size in reversed(sizes)])
         self.double = nnx.List(
-            [
-                conv(b, a, **common)
-                for a, b in reversed(list(zip(sizes, sizes[1:], strict=False)))
-            ]
+            [conv(b, a) for a, b in reversed(list(zip(sizes, sizes[1:], strict=False)))]
         )
         self.norm = nnx.GroupNorm(width, num_groups=None, group_size=GROUP, **common)
-        self.leave = conv(
-            width, shape[2], kernel_init=nnx.initializers.zeros_init(), **common
-        )
+        self.leave = conv(width, shape[2], zero)
 
     def __call__(
         self, x: Float[Array, "b d"], level: Float[Array, " b"], label: Int[Array, " b"]
@@ -93,13 +88,16 @@ class _Block(nnx.Module):
     ):
         common = {"dtype": dtype, "rngs": rngs}
         self.before = nnx.GroupNorm(enter, num_groups=None, group_size=GROUP, **common)
-        self.first = nnx.Conv(enter, leave, (3, 3), **common)
-        self.told = nnx.Linear(told, 2 * leave, **common)
+        layer = {"bias_init": zero, **common}
+        self.first = nnx.Conv(enter, leave, (3, 3), kernel_init=scaled, **layer)
+        self.told = nnx.Linear(told, 2 * leave, kernel_init=scaled, **layer)
         self.between = nnx.GroupNorm(leave, num_groups=None, group_size=GROUP, **common)
-        self.second = nnx.Conv(
-            leave, leave, (3, 3), kernel_init=nnx.initializers.zeros_init(), **common
+        self.second = nnx.Conv(leave, leave, (3, 3), kernel_init=zero, **layer)
+        self.past = (
+            nnx.Conv(enter, leave, (1, 1), kernel_init=scaled, **layer)
+            if enter != leave
+            else None
         )
-        self.past = nnx.Conv(enter, leave, (1, 1), **common) if enter != leave else None
 
     def __call__(
         self, h: Float[Array, "b h w c"], told: Float[Array, "b e"]

@@ -9,17 +9,29 @@ import numpy as np
 
 from jaxwin._checks import BadInput
 from jaxwin.datasets import Data
-from jaxwin.learned import Training, TrainedClassifier, train_classifier
+from jaxwin.learned import (
+    NetworkDenoiser,
+    TrainedClassifier,
+    Training,
+    train_classifier,
+)
+from jaxwin.report._compare_points import MOST_DIRECTIONS
 from jaxwin.report._compare_result import compared
 from jaxwin.report._compare_study import compare_study
-from jaxwin.report._compare_subject import Sizes, Subject, checked_model, optima_of
+from jaxwin.report._compare_subject import (
+    InSingle,
+    Sizes,
+    Subject,
+    checked_model,
+    optima_of,
+)
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._train_source import source_of
 from jaxwin.targets import AbstractDenoiser, AbstractTarget
 
-# Noised points of a full run, and n of the collapse of a law.
-FULL, NUM_POINTS = 4096, 1000
+# Noised points of a full run on a law and on data, and n of the collapse of a law.
+FULL, NUM_POINTS = (4096, 2048), 1000
 # Unseen points that are drawn beside samples.
 SHOWN = 512
 
@@ -73,7 +85,7 @@ def compare_of(
         BadInput: What cannot be compared; one line that says what to do.
         FloatingPointError: The model is NaN or infinite on the way.
     """
-    options = Measuring(**{"full": FULL} | measuring)
+    options = Measuring(**{"full": FULL[isinstance(source, Data)]} | measuring)
     subject = subject_of(
         model,
         source,
@@ -131,6 +143,9 @@ def subject_of(
             f"{chosen.name} is not what {model_name} was trained on, or is split in "
             f"another way; give the same data and selection, or say --other-data."
         )
+    if isinstance(model, NetworkDenoiser) and chosen.dimension > MOST_DIRECTIONS:
+        # Fixed points, of which there are none here, want every digit.
+        model = InSingle(model)
     law, bandwidth, optima = optima_of(chosen, options.seed)
     return Subject(
         model=checked_model(model, chosen, model_name),
@@ -139,7 +154,7 @@ def subject_of(
         bandwidth=bandwidth,
         optima=optima,
         classifier=None,
-        sizes=Sizes.of(options),
+        sizes=Sizes.of(options, chosen.split is not None),
         options=options,
     )
 

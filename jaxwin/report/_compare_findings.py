@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from jaxwin.analysis import comparison
 from jaxwin.report._compare_result import Comparison
 from jaxwin.report._compare_subject import DATA_SET, KERNEL
 from jaxwin.report._compare_times import TimePair
@@ -15,8 +16,8 @@ NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
 ACCURATE = 0.97
 # Samples nearer to a training point than 1 % of unseen data are: copies, from here on.
 COPIES = 0.1
-# Only where the optima differ by this share of the loss can copying be told.
-APART = 0.05
+# On the way to the optimum of the training points.
+HALF = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +34,19 @@ class Worst:
 class Memory:
     """Whether a model of data copies or generalises, where that shows most.
 
-    nearer: how many times nearer (root mean square) it is to the kernel density than
-    to the data set's optimum, at noised training points. gap: loss at held-out points
-    over that at training points, less one; `optimal_gap` of the data set's optimum.
+    share: how far it is, at noised training points, on the way from the kernel density
+    (0) to the optimum of the training points (1). gap: loss at held-out points over
+    that at training points, less one. copied: share of samples that are near copies.
+    better: nats by which its losses at held-out points are below the kernel density's,
+    a difference of log-likelihoods a point, with its error.
     """
 
     log_snr: float
-    nearer: float
+    share: float
     gap: float
-    optimal_gap: float
     copied: float | None
+    better: float
+    better_stderr: float
     verdict: str
 
 
@@ -72,25 +76,34 @@ def memory(found: Comparison) -> Memory | None:
         return None
     seen, unseen = found.errors["training data"], found.errors["held-out data"]
     data, kernel = (seen.optima.index(name) for name in (DATA_SET, KERNEL))
-    # In units of the loss that is left: where copying would show most.
-    shows = seen.apart[kernel] / np.maximum(seen.loss, np.finfo(float).tiny)
-    shows = np.where(seen.apart[kernel] > 0, np.minimum(shows, 1.0), 0.0)
-    rate = np.exp(seen.log_snr) * seen.apart[kernel] * (shows > APART)
-    i = int(np.argmax(rate))
-    nearer = float(np.sqrt(seen.error[data, i] / max(seen.error[kernel, i], 1e-300)))
-    gap = float(unseen.loss[i] / max(seen.loss[i], 1e-300) - 1)
-    optimal = unseen.optimal_loss[data, i] / max(seen.optimal_loss[data, i], 1e-300)
+    apart = seen.apart[kernel]
+    i = int(np.argmax(apart))
+    toward = seen.error[kernel] + apart - seen.error[data]
+    share = float(toward[i] / (2 * apart[i])) if apart[i] > 0 else 0.0
+    gap = float(unseen.loss[i] / seen.loss[i] - 1) if seen.loss[i] > 0 else 0.0
+    better, error = _below(unseen, kernel)
     quality = found.samples.quality
     copied = None if quality is None else float(quality.copied)
-    copies = nearer < 1 or (copied is not None and copied > COPIES)
+    copies = share > HALF or (copied is not None and copied > COPIES)
     return Memory(
         log_snr=float(seen.log_snr[i]),
-        nearer=nearer,
+        share=share,
         gap=gap,
-        optimal_gap=float(optimal - 1),
         copied=copied,
+        better=better,
+        better_stderr=error,
         verdict="copies" if copies else "generalises",
     )
+
+
+def _below(errors: comparison.DenoiserErrors, optimum: int) -> tuple[float, float]:
+    """int (1/2) (loss of an optimum - loss of the model) d snr; its error at most."""
+    rate = 0.5 * np.exp(errors.log_snr)
+    less = errors.optimal_loss[optimum] - errors.loss
+    # The losses share their points: independent ones would differ by more.
+    error = np.hypot(errors.optimal_loss_stderr[optimum], errors.loss_stderr)
+    area = lambda curve: float(-np.trapezoid(rate * curve, errors.log_snr))
+    return area(less), area(error)
 
 
 def deviating(found: Comparison) -> dict[str, bool]:
@@ -99,6 +112,10 @@ def deviating(found: Comparison) -> dict[str, bool]:
     path = errors.path[reference(found), -1]
     path_error = errors.path_stderr[reference(found), -1]
     samples = found.samples
+    known = memory(found)
+    if known is not None:
+        # The kernel density only stands for the population: to be below it is good.
+        path, path_error = -known.better, known.better_stderr
     told = {
         "errors": bool(path > max(NATS, 3 * path_error)),
         "information": not found.information.collapse.agrees,
@@ -136,13 +153,16 @@ def _errors(found: Comparison) -> str:
     if path < 1e-6:
         return f"The model is the {optimum} denoiser, to rounding, at every noise."
     at = worst(found)
-    far = "" if bound < 1 else " (no bound at all)"
+    bounds = (
+        f", which bounds the total variation of what it generates by {bound:.2g}"
+        if bound < 1
+        else ""
+    )
     return (
         f"The model deviates most from the {optimum} at log-SNR {at.log_snr:.2g} (OU "
         f"time {at.noise:.3g}), where its squared error is {at.relative:.1%} of the "
-        f"loss that even the optimum has; over all noises its backward paths are "
-        f"{with_error(path, errors.path_stderr[of, -1])} nats away, which bounds the "
-        f"total variation of what it generates by {bound:.2g}{far}."
+        f"loss that the {optimum} has; over all noises its backward paths are "
+        f"{with_error(path, errors.path_stderr[of, -1])} nats away{bounds}."
     )
 
 
@@ -150,23 +170,28 @@ def _memory(found: Comparison) -> str:
     known = memory(found)
     if known is None:
         return ""
-    nearer = (
-        f"{known.nearer:.2g} times nearer to the kernel density than to the optimum of "
-        f"its training points"
-        if known.nearer >= 1
-        else f"{1 / known.nearer:.2g} times nearer to the optimum of its training "
-        f"points than to the kernel density"
-    )
     copies = (
         ""
         if known.copied is None
         else f" {known.copied:.1%} of its samples are as near to a training point as "
         f"1 % of unseen data are."
     )
+    below = "below" if known.better > 0 else "above"
+    better = with_error(abs(known.better), known.better_stderr)
+    judged = (
+        "it is the better model of the data"
+        if known.better > known.better_stderr
+        else "it is the worse model of the data"
+        if known.better < -known.better_stderr
+        else "the two are equally good within errors"
+    )
     return (
-        f"It {known.verdict}: at log-SNR {known.log_snr:.2g}, where the two differ "
-        f"most, it is {nearer}; its loss at held-out points is {known.gap:+.1%} of "
-        f"that at training points.{copies}"
+        f"It {known.verdict}: at log-SNR {known.log_snr:.2g}, where that shows most, "
+        f"it is {known.share:.0%} of the way from the kernel density to the optimum of "
+        f"its training points, which copies; its loss at held-out points is "
+        f"{known.gap:+.1%} away from that at training points.{copies} At held-out "
+        f"points its losses are {below} those of the kernel density by {better} nats "
+        f"in all: {judged}."
     )
 
 

@@ -31,9 +31,10 @@ SECTIONS = {
     "information": (
         "Information and collapse",
         "Information about the clean point by I-MMSE, from the losses of the model and "
-        "of the optimum at the same noised points. A model that is not optimal has the "
-        "larger loss: its curve is an upper bound. Samples of n points collapse where "
-        "it reaches log n.",
+        "of the optimum at the same noised points. What is not optimal has the larger "
+        "loss: its curve is an upper bound. Samples of n points collapse where it "
+        "reaches log n. Of data neither is optimal, and the lower curve is nearer to "
+        "the truth.",
     ),
     "agreement": (
         "Clone agreement",

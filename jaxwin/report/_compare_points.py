@@ -24,8 +24,8 @@ EIGENVALUES = 4
 # Samples between which distances are taken.
 DISTANCES = 2048
 # Starts of the table, DDPM indices, samples of a replicate, and replicates.
-STARTS = (200, 400, 500, 600, 700, 800, 900, 999)
-STARTED, REPLICATES, BATCH = 512, 4, 256
+STARTS = (400, 600, 800, 999)
+STARTED, REPLICATES, BATCH = 256, 4, 256
 
 
 class FixedPoints(eqx.Module):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
-from jaxwin._typing import Key, Point
+from jaxwin._typing import Key, Point, ScalarLike
 from jaxwin.channels import Gaussian, Observed
 from jaxwin.learned import NetworkDenoiser, TrainedClassifier
 from jaxwin.processes import OrnsteinUhlenbeck
@@ -56,23 +56,27 @@ class Sizes:
     samples: int
     starts: int
     classifier: int
-    levels: int = 8
+    levels: int
 
     @classmethod
-    def of(cls, options: Measuring) -> "Sizes":
-        """Of a full run, or of a quick one; all in proportion to the replicas."""
-        count = options.count
-        quick = options.quick
+    def of(cls, options: Measuring, of_data: bool) -> "Sizes":
+        """Of a full run, or of a quick one; all in proportion to the replicas.
+
+        Networks of images are dear: fewer runs of them are simulated.
+        """
+        count, quick = options.count, options.quick
+        runs = count // 4 if of_data else count
         return cls(
             points=count,
             noises=8 if quick else 12,
-            pairs=max(count // 4, 32),
-            turns=max(count // 4, 32),
-            steps=16 if quick else 24,
+            pairs=max(runs, 64),
+            turns=max(3 * runs // 2, 64),
+            steps=12 if quick else 24,
             spectra=4 if quick else 8,
             samples=max(count // 2, 64),
             starts=16 if quick else 32,
             classifier=300 if quick else 1500,
+            levels=6 if quick else 8,
         )
 
 
@@ -148,6 +152,40 @@ class Subject:
         return found
 
 
+class InSingle(AbstractDenoiser):
+    """A network that computes in single precision among points in double.
+
+    As it was trained, and twice as fast.
+    """
+
+    network: NetworkDenoiser
+
+    def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """E[x0 | x], in the type of x."""
+        return self.network.denoise(*_single(x, alpha, sigma)).astype(x.dtype)
+
+    def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
+        """The network's score, in the type of x."""
+        return self.network.score(*_single(x, alpha, sigma)).astype(x.dtype)
+
+    def jacobian_product(
+        self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
+    ) -> Point:
+        """Product of the score's Jacobian with `v`."""
+        x_, v_, *levels = _single(x, v, alpha, sigma)
+        return self.network.jacobian_product(x_, v_, *levels).astype(x.dtype)
+
+    def score_many(
+        self, xs: Float[Array, "b d"], alpha: ScalarLike, sigma: ScalarLike
+    ) -> Float[Array, "b d"]:
+        """Scores of a block."""
+        return self.network.score_many(*_single(xs, alpha, sigma)).astype(xs.dtype)
+
+
+def _single(*values: Any) -> Any:
+    return tuple(jnp.asarray(value, jnp.float32) for value in values)
+
+
 class LikeliestClass(eqx.Module):
     """The likeliest class of a clean point, as probabilities: one, and else zero."""
 
@@ -219,7 +257,3 @@ def _asked(denoiser: AbstractDenoiser, x: Point, alpha: Array, sigma: Array) -> 
     """As every stage will ask: in a compiled program, of a block."""
     return jax.vmap(lambda x: denoiser.denoise(x, alpha, sigma))(x[None])[0]
 
-
-def is_network(model: AbstractDenoiser) -> bool:
-    """Whether it was trained here: parameters in single precision."""
-    return isinstance(model, NetworkDenoiser)

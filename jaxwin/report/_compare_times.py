@@ -8,7 +8,7 @@ import numpy as np
 from jaxwin.analysis import Crossing
 
 # Times agree where they differ by at most so many standard errors, or by this share.
-ERRORS, SHARE = 3.0, 0.01
+ERRORS, SHARE = 3.5, 0.01
 
 
 class TimePair(eqx.Module):

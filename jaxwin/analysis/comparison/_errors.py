@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
-from jaxwin._typing import Key, Point
+from jaxwin._typing import AnyArray, Key, Point
 from jaxwin.execution import run
 from jaxwin.io import field
 from jaxwin.targets import AbstractDenoiser, AbstractTarget
@@ -72,7 +72,7 @@ class DenoiserErrors(eqx.Module):
 def denoiser_errors(
     denoiser: AbstractDenoiser,
     optima: Mapping[str, AbstractDenoiser],
-    log_snr: ArrayLike,
+    log_snr: AnyArray,
     *,
     draw: Callable[[Key], Point] | None = None,
     num_replicas: int = 4096,
