@@ -10,6 +10,7 @@ import tyro
 
 from jaxwin._checks import BadInput
 from jaxwin.cli._collapse import Collapse
+from jaxwin.cli._compare import Compare
 from jaxwin.cli._hierarchy import Hierarchy
 from jaxwin.cli._info import Info
 from jaxwin.cli._report import Report
@@ -28,6 +29,7 @@ Command = (
     | Symmetry
     | Hierarchy
     | Train
+    | Compare
     | Reproduce
     | Runs
     | Info
@@ -40,6 +42,7 @@ COMMANDS = {
     "symmetry": Symmetry,
     "hierarchy": Hierarchy,
     "train": Train,
+    "compare": Compare,
     "reproduce": Reproduce,
     "runs": Runs,
     "info": Info,

@@ -2,6 +2,12 @@
 
 from jaxwin.report._clocks import named_clocks as named_clocks, on_clock as on_clock
 from jaxwin.report._collapse import Collapse as Collapse, collapse_of as collapse_of
+from jaxwin.report._compare import compare_of as compare_of
+from jaxwin.report._compare_plan import (
+    ComparePlan as ComparePlan,
+    plan_compare as plan_compare,
+)
+from jaxwin.report._compare_result import Comparison as Comparison
 from jaxwin.report._diagnose import (
     Diagnosis as Diagnosis,
     crossings as crossings,

@@ -85,7 +85,7 @@ def compare_of(
         BadInput: What cannot be compared; one line that says what to do.
         FloatingPointError: The model is NaN or infinite on the way.
     """
-    options = Measuring(**{"full": FULL[isinstance(source, Data)]} | measuring)
+    options = Measuring(**{"full": full_of(source)} | measuring)
     subject = subject_of(
         model,
         source,
@@ -118,6 +118,11 @@ def compare_of(
     else:
         unseen = split.held_out
     return compare_study(found, subject.source, unseen)
+
+
+def full_of(source: AbstractTarget | Data) -> int:
+    """Noised points of a full run."""
+    return FULL[isinstance(source, Data)]
 
 
 def subject_of(

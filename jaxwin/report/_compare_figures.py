@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 KINDS = {"measured": "model", "predicted": "exact"}
 # Classes whose survival is drawn, and eigenvalues.
 MOST_DRAWN, DRAWN = 5, 2
-# Smallest ratio that is drawn.
+# Smallest ratio that is drawn; information, in units of log n.
 LEAST = 1e-12
+LOWEST, TOP = 0.005, 2.0
 
 
 def compare_figures(
@@ -54,10 +55,10 @@ def _errors(found: Comparison) -> Any:
             some = (loss > 0) & (one.error[j] > LEAST * loss)
             share = one.error[j, some] / loss[some]
             bar = one.error_stderr[j, some] / one.error[j, some] / np.log(10)
-            label = optimum if len(found.errors) == 1 else f"{optimum}, at {place}"
+            label = optimum if len(found.errors) == 1 else f"{optimum},\n{place}"
             series.append(
                 Series(
-                    f"to {label}",
+                    label,
                     measured=(one.log_snr[some], np.log10(share), bar),
                     style=2 * i + j,
                 )
@@ -65,7 +66,7 @@ def _errors(found: Comparison) -> Any:
     return beside(
         series,
         "log-SNR",
-        "log10 of squared distance / loss of the optimum",
+        "log10 of distance² / loss of the optimum",
         kinds=False,
     )
 
@@ -90,12 +91,16 @@ def _information(found: Comparison) -> Any:
             series.append(Series(name, measured=(*curve, bars), style=i + 1))
         else:
             series.append(Series(name, predicted=curve, style=i + 1))
+    ends = known.exact.log_snr, known.exact.information / unit
+    shown = ends[0][(ends[1] < TOP) & (ends[1] > LOWEST)]
+    shown = shown if shown.size > 1 else ends[0]
     return beside(
         series,
         "log-SNR",
         f"I(x0; x) / log {found.num_points:,}",
         levels=[("collapse", 1.0)],
-        ylim=(-0.05, 2.0),
+        xlim=(float(shown[-1]) - 1, float(shown[0]) + 1),
+        ylim=(-0.05, TOP),
         kinds=KINDS,
     )
 

@@ -16,8 +16,9 @@ NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
 ACCURATE = 0.97
 # Samples nearer to a training point than 1 % of unseen data are: copies, from here on.
 COPIES = 0.1
-# On the way to the optimum of the training points.
-HALF = 0.5
+# On the way to the optimum of the training points; loss at held-out points in excess
+# of that at training points.
+THERE, GAP = 0.9, 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,8 @@ def memory(found: Comparison) -> Memory | None:
     better, error = _below(unseen, kernel)
     quality = found.samples.quality
     copied = None if quality is None else float(quality.copied)
-    copies = share > HALF or (copied is not None and copied > COPIES)
+    copies = share > THERE or (copied is not None and copied > COPIES)
+    partly = "memorises in part" if gap > GAP else "generalises"
     return Memory(
         log_snr=float(seen.log_snr[i]),
         share=share,
@@ -92,7 +94,7 @@ def memory(found: Comparison) -> Memory | None:
         copied=copied,
         better=better,
         better_stderr=error,
-        verdict="copies" if copies else "generalises",
+        verdict="copies" if copies else partly,
     )
 
 
@@ -189,7 +191,7 @@ def _memory(found: Comparison) -> str:
         f"It {known.verdict}: at log-SNR {known.log_snr:.2g}, where that shows most, "
         f"it is {known.share:.0%} of the way from the kernel density to the optimum of "
         f"its training points, which copies; its loss at held-out points is "
-        f"{known.gap:+.1%} away from that at training points.{copies} At held-out "
+        f"{known.gap:.1%} above that at training points.{copies} At held-out "
         f"points its losses are {below} those of the kernel density by {better} nats "
         f"in all: {judged}."
     )

@@ -94,7 +94,9 @@ def compare_page(
         ]
     )
     parts = [_section(found, name, figures) for name in SECTIONS]
-    return document(f"{title} – jaxwin compare", "\n".join([head, _times(found), *parts]))
+    return document(
+        f"{title} – jaxwin compare", "\n".join([head, _times(found), *parts])
+    )
 
 
 def _times(found: Comparison) -> str:

@@ -256,4 +256,3 @@ def checked_model(
 def _asked(denoiser: AbstractDenoiser, x: Point, alpha: Array, sigma: Array) -> Array:
     """As every stage will ask: in a compiled program, of a block."""
     return jax.vmap(lambda x: denoiser.denoise(x, alpha, sigma))(x[None])[0]
-

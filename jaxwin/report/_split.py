@@ -21,7 +21,7 @@ class Split:
 
     labels: from 0; all 0 where there are none, and `classes` is then empty. shape: of
     an image, (height, width, channels); None for what is no image. digest: of all of
-    it, to know the data again.
+    it, to know the data again. scale, centre: points = scale (raw - centre).
     """
 
     name: str
@@ -34,6 +34,12 @@ class Split:
     normalization: str
     share: float
     digest: str
+    scale: float
+    centre: Float[np.ndarray, " d"]
+
+    def pictures(self, points: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
+        """Normalised points as they came, to be looked at."""
+        return points / self.scale + self.centre[None]
 
     @property
     def dimension(self) -> int:
@@ -95,6 +101,8 @@ def split_data(
         shape=None if pca is not None else _image_shape(data),
         normalization=normal.convention,
         share=held_out,
+        scale=normal.scale,
+        centre=normal.center,
         digest=sha256(f"{sha256(points)} {sha256(out)}".encode()),
     )
 

@@ -165,7 +165,8 @@ def _levels(levels: str, clock: str | None, spread: float) -> AbstractLevels:
             f"'time': give both, or neither."
         )
     if levels == "lognormal":
-        return LogNormal()
+        # More noise than EDM's: classes are decided there.
+        return LogNormal(0.0)
     if levels == "log_snr":
         middle = -2 * np.log(spread)
         return EvenLogSNR(float(middle - REACH), float(middle + REACH))
@@ -181,7 +182,7 @@ def _measured(trained: Trained, source: Source, options: Measuring) -> Training:
     errors_key, sample_key = options.keys(2)
     errors = {
         name: comparison.denoiser_errors(
-            trained.denoiser,
+            trained.denoiser.in_float32(),
             {"population" if source.split is None else "data set": source.law},
             log_snrs(source.spread),
             draw=draw,
@@ -190,7 +191,7 @@ def _measured(trained: Trained, source: Source, options: Measuring) -> Training:
         for i, (name, draw) in enumerate(source.draws().items())
     }
     samples = comparison.generate(
-        trained.denoiser,
+        trained.denoiser.in_float32(),
         SAMPLES,
         sample_key,
         mean=jnp.asarray(trained.denoiser.mean, float),
@@ -292,8 +293,8 @@ def _figures(trained: Trained, source: Source, result: Training) -> dict[str, An
     split = source.split
     if split is not None and split.shape is not None:
         groups = {
-            "samples of the network": result.samples,
-            "held-out data": split.held_out,
+            "samples of the network": split.pictures(result.samples),
+            "held-out data": split.pictures(split.held_out),
         }
         drawn["samples"] = image_grids(groups, split.shape)
     return drawn
