@@ -81,6 +81,21 @@ def test_imports_point_down():
     assert upward_imports(ROOT) == []
 
 
+def test_networks_are_of_one_room():
+    """Flax, optax and orbax: in `learned/` alone."""
+    found = set()
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                module = node.module if isinstance(node, ast.ImportFrom) else None
+                names = [module or ""]
+            if {name.partition(".")[0] for name in names} & {"flax", "optax", "orbax"}:
+                found.add(path.relative_to(ROOT).parts[0])
+    assert found == {"learned"}
+
+
 def test_every_room_has_a_layer():
     rooms = {p.relative_to(ROOT).with_suffix("").parts[0] for p in ROOT.rglob("*.py")}
     assert rooms - {"__init__"} <= set(RANK)

@@ -87,6 +87,7 @@ def fit(
     if place is not None:
         check_place(place, "folder")
         # After a kill between the renames the last checkpoint is aside.
+        repair(place, "folder")
     key = jr.key(training.seed)
     course = _begun(loss, params, training, key)
     if place is not None and resume and place.is_dir():
