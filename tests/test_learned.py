@@ -334,3 +334,21 @@ def test_trainings_that_are_refused(name, value):
     with pytest.raises(BadInput, match=f"`{name}` is"):
         Training(**{name: value})
     assert Training(num_steps=101, chunk=50).chunks == 3
+
+
+def test_network_in_float32():
+    """Where x is float64 the network alone is rounded, by what it was trained with."""
+    denoiser = EXACT
+    x = jr.normal(jr.key(3), (MIXTURE.dimension,))
+    for sigma in (0.1, 1.0, 10.0):
+        alpha = jnp.asarray(1.0)
+        whole = denoiser.denoise(x, alpha, sigma)
+        rounded = denoiser.in_float32().denoise(x, alpha, sigma)
+        assert rounded.dtype == x.dtype == jnp.float64
+        gap = float(jnp.abs(rounded - whole).max())
+        assert 0 < gap < 1e-5
+    single = x.astype(jnp.float32)
+    np.testing.assert_array_equal(
+        denoiser.in_float32().score(single, 1.0, 0.5), denoiser.score(single, 1.0, 0.5)
+    )
+

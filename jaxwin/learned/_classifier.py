@@ -18,6 +18,7 @@ from jaxwin.execution import Progress
 from jaxwin.learned._batches import Stored
 from jaxwin.learned._config import Training
 from jaxwin.learned._fit import fit
+from jaxwin.learned._initial import scaled, zero
 
 # Of the layer before the last, in which samples are compared.
 FEATURES = 64
@@ -160,7 +161,12 @@ class _Network(nnx.Module):
         dtype: DTypeLike | None = None,
         rngs: nnx.Rngs,
     ):
-        common = {"dtype": dtype, "rngs": rngs}
+        common = {
+            "dtype": dtype,
+            "kernel_init": scaled,
+            "bias_init": zero,
+            "rngs": rngs,
+        }
         self.shape = shape
         if shape is None:
             layers = [nnx.Linear(dimension, 128, **common)]

@@ -1,7 +1,6 @@
 """What is trained and how: configurations that print, compare and are saved."""
 
 import dataclasses
-import json
 import math
 from typing import Any, Literal
 
@@ -138,8 +137,3 @@ class Training:
     def chunks(self) -> int:
         """How many chunks the steps are."""
         return -(-self.num_steps // self.chunk)
-
-
-def as_json(config: Network | Training) -> str:
-    """A configuration as text; equal ones have equal texts."""
-    return json.dumps(dataclasses.asdict(config), sort_keys=True)

@@ -43,6 +43,10 @@ def image_grids(
     panels = figure.subplots(len(sheets), 1, squeeze=False)[:, 0]
     for axes, title, sheet in zip(panels, groups, sheets, strict=True):
         shown = (sheet - low) / (top - low)
+        if colours:
+            # Colours know no NaN: opacity in its place.
+            clear = np.isfinite(shown).all(axis=2, keepdims=True)
+            shown = np.concatenate([np.nan_to_num(shown), clear], axis=2)
         axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="none")
         axes.set_title(title, fontsize=NORMAL, loc="left", color=INK)
         axes.set_axis_off()
@@ -52,10 +56,13 @@ def image_grids(
 def _sheet(
     points: Float[np.ndarray, "k d"], shape: tuple[int, ...], rows: int
 ) -> Float[np.ndarray, "..."]:
-    """The first images as one; what is missing is left at the lowest value."""
+    """The first images as one, a pixel apart; what is not there is not drawn."""
     wanted = rows * ACROSS
-    some = points[:wanted]
-    blank = np.full((wanted - len(some), points.shape[1]), points.min())
-    tiles = np.concatenate([some, blank]).reshape(rows, ACROSS, *shape)
+    some = np.asarray(points[:wanted], float)
+    blank = np.full((wanted - len(some), points.shape[1]), np.nan)
     high, wide, *colours = shape
-    return np.swapaxes(tiles, 1, 2).reshape(rows * high, ACROSS * wide, *colours)
+    tiles = np.full((rows, ACROSS, high + 1, wide + 1, *colours), np.nan)
+    filled = np.concatenate([some, blank]).reshape(rows, ACROSS, *shape)
+    tiles[:, :, :high, :wide] = filled
+    tall, across = rows * (high + 1), ACROSS * (wide + 1)
+    return np.swapaxes(tiles, 1, 2).reshape(tall, across, *colours)

@@ -85,7 +85,8 @@ def compare_of(
         BadInput: What cannot be compared; one line that says what to do.
         FloatingPointError: The model is NaN or infinite on the way.
     """
-    options = Measuring(**{"full": full_of(source)} | measuring)
+    given: dict[str, Any] = {"full": full_of(source)}
+    options = Measuring(**given | measuring)
     subject = subject_of(
         model,
         source,

@@ -99,7 +99,10 @@ def memory(found: Comparison) -> Memory | None:
 
 
 def _below(errors: comparison.DenoiserErrors, optimum: int) -> tuple[float, float]:
-    """int (1/2) (loss of an optimum - loss of the model) d snr; its error at most."""
+    """Integral of (loss of an optimum - loss of the model) / 2 over the SNR.
+
+    And its error, at most.
+    """
     rate = 0.5 * np.exp(errors.log_snr)
     less = errors.optimal_loss[optimum] - errors.loss
     # The losses share their points: independent ones would differ by more.

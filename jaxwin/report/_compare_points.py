@@ -16,7 +16,7 @@ from jaxwin.report._compare_subject import Subject
 from jaxwin.report._compare_times import TimePair
 from jaxwin.report._train import REACH
 from jaxwin.scores import ExactScore
-from jaxwin.targets import AbstractLabelledTarget, AbstractTarget
+from jaxwin.targets import AbstractDenoiser, AbstractLabelledTarget, AbstractTarget
 
 # Fixed points are followed up to this dimension, and so many transitions.
 MOST_DIRECTIONS, TRANSITIONS = 16, 4
@@ -117,18 +117,10 @@ def spectra_of(subject: Subject, key: Key) -> SpectraPair:
     xs = alphas[:, None, None] * clean[None] + sigmas[:, None, None] * noise[None]
     size = clean.shape[1]
     many = lambda a: jnp.repeat(a, sizes.spectra)
+    points = xs.reshape(-1, size), many(alphas), many(sigmas)
+    shape = sizes.levels, sizes.spectra, -1
     own, best = (
-        1
-        - np.asarray(
-            jacobian.spectra(
-                denoiser,
-                xs.reshape(-1, size),
-                many(alphas),
-                many(sigmas),
-                None if size <= 2 else min(EIGENVALUES, size),
-            ).normalised,
-            np.float64,
-        ).reshape(sizes.levels, sizes.spectra, -1)
+        _widths(denoiser, *points).reshape(shape)
         for denoiser in (subject.model, subject.law)
     )
     scale = np.maximum(np.abs(best[..., 0]), np.finfo(np.float32).eps)
@@ -184,7 +176,8 @@ def samples_of(subject: Subject, key: Key) -> Samples:
 def late_starts_of(subject: Subject, key: Key) -> late_start.LateStartTable:
     """Few steps from vanilla and from Gaussian starts, as a classifier sees them."""
     split, given = subject.source.split, subject.classifier
-    assert split is not None and given is not None
+    assert split is not None
+    assert given is not None
     stage = subject.options.stage
     return late_start.table(
         subject.source.law,
@@ -198,6 +191,25 @@ def late_starts_of(subject: Subject, key: Key) -> late_start.LateStartTable:
         key=key,
         progress=None if stage is None else stage("late starts"),
     )
+
+
+def _widths(
+    denoiser: AbstractDenoiser,
+    xs: Float[Array, "b d"],
+    alphas: Float[Array, " b"],
+    sigmas: Float[Array, " b"],
+) -> Float[np.ndarray, "b m"]:
+    """Leading eigenvalues of I + sigma^2 J at each point, largest first."""
+    size = xs.shape[1]
+    if size == 1:
+        # One number has no gap, which spectra are looked through for.
+        at = lambda x, *levels: denoiser.jacobian_product(x, jnp.ones_like(x), *levels)
+        slopes = eqx.filter_jit(jax.vmap(at))(xs, alphas, sigmas)
+        return np.asarray(1 + sigmas[:, None] ** 2 * slopes, np.float64)
+    found = jacobian.spectra(
+        denoiser, xs, alphas, sigmas, min(EIGENVALUES, size) if size > 2 else None
+    )
+    return 1 - np.asarray(found.normalised, np.float64)
 
 
 def _drawn(law: AbstractTarget, count: int, key: Key) -> Float[Array, "m d"]:

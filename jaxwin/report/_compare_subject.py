@@ -66,12 +66,14 @@ class Sizes:
         """
         count, quick = options.count, options.quick
         runs = count // 4 if of_data else count
+        steps = 16 if quick else 24
         return cls(
             points=count,
             noises=8 if quick else 12,
             pairs=max(runs, 64),
             turns=max(3 * runs // 2, 64),
-            steps=12 if quick else 24,
+            # Runs in few dimensions cost little: their error is that of sampling.
+            steps=steps if of_data else 3 * steps,
             spectra=4 if quick else 8,
             samples=max(count // 2, 64),
             starts=16 if quick else 32,
