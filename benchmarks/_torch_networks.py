@@ -84,7 +84,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             Block(2 * size, size, told) for size in reversed(sizes)
         )
-        self.double = nn.ModuleList(
+        self.enlarge = nn.ModuleList(
             nn.Conv2d(b, a, 3, padding=1) for a, b in reversed(pairs)
         )
         self.norm = nn.GroupNorm(width // GROUP, width)
@@ -101,7 +101,7 @@ class UNet(nn.Module):
         h = self.middle(h, told)
         for i, block in enumerate(self.up):
             if i:
-                h = self.double[i - 1](F.interpolate(h, scale_factor=2))
+                h = self.enlarge[i - 1](F.interpolate(h, scale_factor=2))
             h = block(torch.cat([h, skips.pop()], 1), told)
         return self.leave(F.silu(self.norm(h))).reshape(x.shape)
 

@@ -70,6 +70,15 @@ class ClassSurvival(eqx.Module):
             for name, one, other in zip(self.classes, *times, strict=True)
         ]
 
+    @property
+    def shift(self) -> tuple[float, float]:
+        """Mean difference of these times over the classes that have them; its error."""
+        both = [pair for pair in self.middle if pair.both]
+        if not both:
+            return 0.0, 0.0
+        error = np.sqrt(sum(pair.stderr**2 for pair in both)) / len(both)
+        return float(np.mean([pair.difference for pair in both])), float(error)
+
 
 def errors_of(subject: Subject, key: Key) -> dict[str, comparison.DenoiserErrors]:
     """Distances to the optima, at points trained on and not."""

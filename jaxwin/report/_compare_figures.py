@@ -12,7 +12,6 @@ from jaxwin.report._compare_result import Comparison
 if TYPE_CHECKING:
     import matplotlib.figure
 
-KINDS = {"measured": "model", "predicted": "exact"}
 # Classes whose survival is drawn, and eigenvalues.
 MOST_DRAWN, DRAWN = 5, 2
 # Smallest ratio that is drawn; information, in units of log n.
@@ -44,6 +43,10 @@ def compare_figures(
     if found.late_start is not None:
         drawn["late_start"] = _late_start(found)
     return drawn
+
+
+def _kinds(found: Comparison) -> dict[str, str]:
+    return {"measured": "model", "predicted": found.optimum}
 
 
 def _errors(found: Comparison) -> Any:
@@ -101,7 +104,7 @@ def _information(found: Comparison) -> Any:
         levels=[("collapse", 1.0)],
         xlim=(float(shown[-1]) - 1, float(shown[0]) + 1),
         ylim=(-0.05, TOP),
-        kinds=KINDS,
+        kinds=_kinds(found),
     )
 
 
@@ -119,7 +122,7 @@ def _agreement(found: Comparison) -> Any:
         "φ, clones in one class",
         levels=[("speciation", own.level)],
         logarithmic=bool(exact.noise[-1] > 30 * exact.noise[0]),
-        kinds=KINDS,
+        kinds=_kinds(found),
     )
 
 
@@ -139,7 +142,7 @@ def _survival(found: Comparison) -> Any:
         "OU time",
         "share still in the class after a U-turn",
         logarithmic=bool(exact.noise[-1] > 30 * exact.noise[0]),
-        kinds=KINDS,
+        kinds=_kinds(found),
     )
 
 
@@ -155,7 +158,7 @@ def _spectra(found: Comparison) -> Any:
                 predicted=(known.log_snr, exact.mean(axis=1)),
             )
         )
-    return beside(series, "log-SNR", "eigenvalue of 1 + σ² J", kinds=KINDS)
+    return beside(series, "log-SNR", "eigenvalue of 1 + σ² J", kinds=_kinds(found))
 
 
 def _quantiles(found: Comparison, unseen: Float[np.ndarray, "k d"]) -> Any:
@@ -173,7 +176,7 @@ def _quantiles(found: Comparison, unseen: Float[np.ndarray, "k d"]) -> Any:
                 predicted=(exact, shares),
             )
         )
-    return beside(series, "data units", "share of samples below", kinds=KINDS)
+    return beside(series, "data units", "share of samples below", kinds=_kinds(found))
 
 
 def _late_start(found: Comparison) -> Any:

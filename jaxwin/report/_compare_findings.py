@@ -4,21 +4,17 @@ import dataclasses
 
 import numpy as np
 
-from jaxwin.analysis import comparison
+from jaxwin.report._compare_memory import memory
 from jaxwin.report._compare_result import Comparison
-from jaxwin.report._compare_subject import DATA_SET, KERNEL
 from jaxwin.report._compare_times import TimePair
 from jaxwin.report._words import listed, with_error
 
 # From here on something deviates: nats of paths, standard errors, share of eigenvalues.
 NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
+# OU time by which classes are forgotten earlier or later on average.
+SHIFT = 0.02
 # A classifier below this accuracy does not tell classes of samples well.
 ACCURATE = 0.97
-# Samples nearer to a training point than 1 % of unseen data are: copies, from here on.
-COPIES = 0.1
-# On the way to the optimum of the training points; loss at held-out points in excess
-# of that at training points.
-THERE, GAP = 0.9, 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,26 +25,6 @@ class Worst:
     noise: float
     rate: float
     relative: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Memory:
-    """Whether a model of data copies or generalises, where that shows most.
-
-    share: how far it is, at noised training points, on the way from the kernel density
-    (0) to the optimum of the training points (1). gap: loss at held-out points over
-    that at training points, less one. copied: share of samples that are near copies.
-    better: nats by which its losses at held-out points are below the kernel density's,
-    a difference of log-likelihoods a point, with its error.
-    """
-
-    log_snr: float
-    share: float
-    gap: float
-    copied: float | None
-    better: float
-    better_stderr: float
-    verdict: str
 
 
 def reference(found: Comparison) -> int:
@@ -69,46 +45,6 @@ def worst(found: Comparison) -> Worst:
         rate=float(rate[i]),
         relative=float(error[i] / loss) if loss > 0 else 0.0,
     )
-
-
-def memory(found: Comparison) -> Memory | None:
-    """Generalisation against memorisation; None of a law."""
-    if len(found.errors) < 2:
-        return None
-    seen, unseen = found.errors["training data"], found.errors["held-out data"]
-    data, kernel = (seen.optima.index(name) for name in (DATA_SET, KERNEL))
-    apart = seen.apart[kernel]
-    i = int(np.argmax(apart))
-    toward = seen.error[kernel] + apart - seen.error[data]
-    share = float(toward[i] / (2 * apart[i])) if apart[i] > 0 else 0.0
-    gap = float(unseen.loss[i] / seen.loss[i] - 1) if seen.loss[i] > 0 else 0.0
-    better, error = _below(unseen, kernel)
-    quality = found.samples.quality
-    copied = None if quality is None else float(quality.copied)
-    copies = share > THERE or (copied is not None and copied > COPIES)
-    partly = "memorises in part" if gap > GAP else "generalises"
-    return Memory(
-        log_snr=float(seen.log_snr[i]),
-        share=share,
-        gap=gap,
-        copied=copied,
-        better=better,
-        better_stderr=error,
-        verdict="copies" if copies else partly,
-    )
-
-
-def _below(errors: comparison.DenoiserErrors, optimum: int) -> tuple[float, float]:
-    """Integral of (loss of an optimum - loss of the model) / 2 over the SNR.
-
-    And its error, at most.
-    """
-    rate = 0.5 * np.exp(errors.log_snr)
-    less = errors.optimal_loss[optimum] - errors.loss
-    # The losses share their points: independent ones would differ by more.
-    error = np.hypot(errors.optimal_loss_stderr[optimum], errors.loss_stderr)
-    area = lambda curve: float(-np.trapezoid(rate * curve, errors.log_snr))
-    return area(less), area(error)
 
 
 def deviating(found: Comparison) -> dict[str, bool]:
@@ -132,7 +68,9 @@ def deviating(found: Comparison) -> dict[str, bool]:
     if found.agreement is not None:
         told["agreement"] = not found.agreement.speciation.agrees
     if found.survival is not None:
-        told["survival"] = not all(pair.agrees for pair in found.survival.middle)
+        away, error = found.survival.shift
+        each = all(pair.agrees for pair in found.survival.middle)
+        told["survival"] = not each or abs(away) > max(ERRORS * error, SHIFT)
     if found.fixed_points is not None:
         told["fixed_points"] = not found.fixed_points.agrees
     return told
@@ -202,25 +140,33 @@ def _memory(found: Comparison) -> str:
 
 def _times(found: Comparison) -> str:
     pairs = found.times
-    same = [_said(pair) for pair in pairs if pair.agrees]
-    other = [_said(pair) for pair in pairs if not pair.agrees]
+    said = lambda pair: _said(pair, found.optimum)
+    same = [said(pair) for pair in pairs if pair.agrees]
+    other = [said(pair) for pair in pairs if not pair.agrees]
     parts = []
     if same:
         parts.append(f"These times agree within errors: {listed(same)}.")
     if other:
         parts.append(f"These do not: {listed(other)}.")
+    if found.survival is not None and len(found.survival.classes) > 1:
+        away, error = found.survival.shift
+        parts.append(
+            f"On average over the classes the model's U-turns forget them "
+            f"{with_error(abs(away), error)} of OU time "
+            f"{'earlier (at less noise)' if away < 0 else 'later (at more noise)'}."
+        )
     return " ".join(parts)
 
 
-def _said(pair: TimePair) -> str:
+def _said(pair: TimePair, optimum: str) -> str:
     if not pair.both:
         which = lambda one: "there" if bool(one.found) else "not reached"
         if not (bool(pair.model.found) or bool(pair.exact.found)):
             return f"{pair.name} (not reached by either)"
-        return f"{pair.name} (model {which(pair.model)}, exact {which(pair.exact)})"
+        return f"{pair.name} (model {which(pair.model)}, {optimum} {which(pair.exact)})"
     return (
         f"{pair.name} ({with_error(float(pair.model.time), float(pair.model.stderr))}, "
-        f"exact {with_error(float(pair.exact.time), float(pair.exact.stderr))})"
+        f"{optimum} {with_error(float(pair.exact.time), float(pair.exact.stderr))})"
     )
 
 

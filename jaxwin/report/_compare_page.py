@@ -110,7 +110,7 @@ def _times(found: Comparison) -> str:
         ]
         for pair in found.times
     ]
-    head = ["Time", "model", "exact", "difference", ""]
+    head = ["Time", "model", found.optimum, "difference", ""]
     return section(
         "times",
         "Times side by side",
@@ -136,7 +136,7 @@ def _section(
     if name == "fixed_points" and found.fixed_points is not None:
         lines = {
             "Model": found.fixed_points.model,
-            "Exact": found.fixed_points.exact,
+            found.optimum.capitalize(): found.fixed_points.exact,
         }
         parts.append(bullets(f"{who}: {escape(one)}" for who, one in lines.items()))
     if name == "late_start" and found.late_start is not None:

@@ -24,8 +24,8 @@ EIGENVALUES = 4
 # Samples between which distances are taken.
 DISTANCES = 2048
 # Starts of the table, DDPM indices, samples of a replicate, and replicates.
-STARTS = (400, 600, 800, 999)
-STARTED, REPLICATES, BATCH = 256, 4, 256
+STARTS = (200, 400, 600, 999)
+STARTED, REPLICATES, BATCH = 192, 4, 192
 
 
 class FixedPoints(eqx.Module):

@@ -26,7 +26,7 @@ from jaxwin.report._compare_points import (
     samples_of,
     spectra_of,
 )
-from jaxwin.report._compare_subject import Subject
+from jaxwin.report._compare_subject import KERNEL, Subject
 from jaxwin.report._compare_times import TimePair
 
 # More classes than that are not followed one by one.
@@ -55,6 +55,11 @@ class Comparison(eqx.Module):
     num_points: int = eqx.field(static=True)
     bandwidth: float | None = eqx.field(static=True)
     accuracy: float | None = eqx.field(static=True)
+
+    @property
+    def optimum(self) -> str:
+        """What the model stands beside, in a word: of data it is not exact."""
+        return "exact" if self.bandwidth is None else KERNEL
 
     @property
     def times(self) -> list[TimePair]:

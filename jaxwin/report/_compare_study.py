@@ -6,7 +6,8 @@ import numpy as np
 
 from jaxwin.io import to_json
 from jaxwin.report._compare_figures import compare_figures
-from jaxwin.report._compare_findings import deviating, memory, sentences, worst
+from jaxwin.report._compare_findings import deviating, sentences, worst
+from jaxwin.report._compare_memory import memory
 from jaxwin.report._compare_page import compare_page
 from jaxwin.report._compare_result import Comparison
 from jaxwin.report._study import Study
@@ -51,7 +52,8 @@ def _summary(found: Comparison, source: Source) -> dict[str, Any]:
     that a unit of log-SNR costs there and its error relative to the optimum's loss.
     memory: of data, where copying would show most; see `verdict`. errors: curves as
     `jaxwin train` has them. times: `collapse`, `speciation`, each class, `first
-    symmetry breaking`; {model, exact, difference, stderr, low, high, agrees}.
+    symmetry breaking`; {model, exact, difference, stderr, low, high, agrees}; of data
+    `exact` is the kernel density.
     agreement: `phi` of both along `noise`. spectra: mean relative difference of leading
     eigenvalues along `log_snr`. samples: class shares with what is expected, energy
     distance, and `quality`. late_start: the table.
@@ -108,7 +110,7 @@ def _summary(found: Comparison, source: Source) -> dict[str, Any]:
 def _table(found: Comparison) -> Any:
     table = plain_table(
         f"{found.model_name} on {found.name}",
-        ["", "model", "exact", "difference", ""],
+        ["", "model", found.optimum, "difference", ""],
         f"OU times. {BRACKETS}",
     )
     for pair in found.times:

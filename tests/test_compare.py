@@ -1,0 +1,203 @@
+"""A model beside the optimum: the law deviates nowhere, wrong laws where wrong."""
+
+import json
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from exact_network import exact_denoiser
+from jaxtyping import Array
+from pages import Page, times_at
+
+from jaxwin._checks import BadInput
+from jaxwin.datasets import from_arrays
+from jaxwin.report import compare_of, plan_compare, write_study
+from jaxwin.report._compare_memory import memory
+from jaxwin.report._compare_subject import InSingle
+from jaxwin.report._compare_times import TimePair
+from jaxwin.report._train_source import source_of
+from jaxwin.targets import (
+    AbstractDenoiser,
+    AbstractTarget,
+    Empirical,
+    FunctionDenoiser,
+    GaussianMixture,
+)
+
+KEYS = {
+    *("name", "model", "source", "digest", "n", "held_out", "d", "classes"),
+    *("num_points", "bandwidth", "accuracy", "findings", "deviates", "skipped"),
+    *("worst", "memory", "errors", "times", "agreement", "spectra", "samples"),
+    "late_start",
+}
+LAW = GaussianMixture.isotropic([[1.0], [-1.0]], 0.05)
+FEW = {"quick": True, "num_replicas": 512}
+
+
+def as_function(law: AbstractTarget) -> AbstractDenoiser:
+    """The law's denoiser, and nothing else of it."""
+
+    def denoise(law: AbstractTarget, x: Array, alpha: Array, sigma: Array) -> Array:
+        return law.denoise(x, alpha, sigma)
+
+    return FunctionDenoiser(eqx.Partial(denoise, law))
+
+
+def compared(model: AbstractDenoiser, **options):
+    return compare_of(model, LAW, **FEW | options)
+
+
+@pytest.fixture(scope="module")
+def same():
+    """The law as its own model."""
+    return compared(as_function(LAW), num_points=2)
+
+
+@pytest.mark.slow
+def test_the_law_as_its_own_model_deviates_nowhere(same):
+    found = same.summary
+    assert set(found) == KEYS
+    json.dumps(found, allow_nan=False)
+    assert not any(found["deviates"].values()), found["deviates"]
+    # The same function: differences are rounding at most.
+    curve = found["errors"]["population"]["population"]
+    assert max(curve["error"]) < 1e-20
+    assert found["worst"]["relative"] < 1e-20
+    assert max(found["spectra"]["relative"]) < 1e-9
+    assert found["times"]["collapse"]["difference"] == 0.0
+    broken = found["times"]["first symmetry breaking"]
+    assert abs(broken["difference"]) < 1e-6
+    assert broken["exact"]["value"] > 0
+    assert "population denoiser, to rounding" in found["findings"][0]
+    assert found["memory"] is None
+    assert set(found["skipped"]) == {"late_start"}
+
+
+@pytest.mark.slow
+def test_the_page_and_the_files_of_a_comparison(same, tmp_path):
+    page = Page(same.page)
+    assert "times" in page.ids
+    for name in ("errors", "information", "agreement", "survival", "late_start"):
+        assert name in page.ids
+    assert len(page.ids) == len(set(page.ids))
+    assert "to rounding" in page.text
+    write_study(same, tmp_path / "out", "jaxwin compare")
+    kept = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert kept["command"] == "jaxwin compare"
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {
+        *("index.html", "results.nc", "summary.json", "figures"),
+    }
+
+
+@pytest.mark.slow
+def test_an_exact_network_deviates_nowhere():
+    # Behind the seam of trained networks.
+    with jax.numpy_dtype_promotion("standard"):
+        found = compared(exact_denoiser(LAW)).summary
+    assert not any(found["deviates"].values()), found["deviates"]
+    curve = found["errors"]["population"]["population"]
+    assert max(curve["error"]) < 1e-12
+
+
+@pytest.mark.slow
+def test_wrong_weights_are_wrong_shares():
+    wrong = GaussianMixture.isotropic([[1.0], [-1.0]], 0.05, [0.75, 0.25])
+    found = compared(as_function(wrong)).summary
+    assert found["deviates"]["errors"]
+    assert found["deviates"]["classes"]
+    samples = found["samples"]
+    assert abs(samples["share"][0] - 0.75) < 4 * samples["share_stderr"][0]
+    assert samples["energy"] > 2 * samples["energy_stderr"]
+
+
+@pytest.mark.slow
+def test_wrong_means_are_wrong_times_and_right_shares():
+    wrong = GaussianMixture.isotropic([[1.5], [-1.5]], 0.05)
+    told = compared(as_function(wrong)).summary["deviates"]
+    assert not told["classes"]
+    for name in ("errors", "samples", "fixed_points", "spectra"):
+        assert told[name], name
+
+
+@pytest.mark.slow
+def test_data_have_two_optima_and_the_data_set_copies():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 60)
+    points = (2.0 * labels[:, None] - 1) + 0.3 * rng.normal(size=(120, 3))
+    data = from_arrays(points, labels)
+
+    split = source_of(data).split
+    assert split is not None
+    copying = as_function(Empirical(split.train))
+    with jax.numpy_dtype_promotion("standard"):
+        study = compare_of(copying, data, late_start=False, **FEW)
+    found = study.summary
+    assert found["source"] == "data"
+    assert set(found["errors"]) == {"training data", "held-out data"}
+    assert found["accuracy"] == 1.0
+    known = memory(study.results)
+    assert known is not None
+    assert known.verdict == "copies"
+    assert abs(known.share - 1) < 1e-9
+    assert known.gap > 1
+    Page(str(study.page))
+
+
+def test_models_that_do_not_answer_are_one_line():
+    def refused(model) -> str:
+        with pytest.raises(BadInput) as caught:
+            compared(FunctionDenoiser(model))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "shape" in refused(lambda x, a, s: jnp.zeros(3))
+    assert "not finite" in refused(lambda x, a, s: x / 0.0)
+    assert "from_network" in refused(lambda x, a, s: np.sin(np.asarray(x)))
+
+
+def test_other_data_are_refused_by_their_digest():
+    with pytest.raises(BadInput, match="--other-data"):
+        compare_of(as_function(LAW), LAW, digest="0" * 64, **FEW)
+
+
+def test_the_plan_counts_evaluations():
+    cost = plan_compare(as_function(LAW), LAW, quick=True)
+    assert cost.evaluations > 1000
+    assert cost.seconds > 0
+    assert "evaluations of the model" in str(cost)
+
+
+def test_times_agree_within_errors_or_where_there_is_none():
+    one = lambda time, error=0.01, found=True: times_at(time, error, found)
+    pair = lambda *times: TimePair("t", *times)
+    assert pair(one(1.0), one(1.03)).agrees
+    assert not pair(one(1.0), one(1.2)).agrees
+    assert pair(one(1.0, found=False), one(1.2, found=False)).agrees
+    missing = pair(one(1.0), one(1.2, found=False))
+    assert not missing.agrees
+    assert missing.to_json()["difference"] is None
+
+
+def test_a_network_in_single_precision_answers_in_double():
+    x, v = jr.normal(jr.key(0), (2, 1))
+
+    @jax.jit
+    def answers(level: Array):
+        network = exact_denoiser(LAW)
+        return [
+            (
+                one.denoise(x, level, level),
+                one.score_many(x[None], level, level),
+                one.jacobian_product(x, v, level, level),
+            )
+            for one in (InSingle(network), network)
+        ]
+
+    with jax.numpy_dtype_promotion("standard"):
+        found, exact = answers(jnp.asarray(0.5**0.5))
+    for one, other in zip(found, exact, strict=True):
+        assert one.dtype == x.dtype
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
