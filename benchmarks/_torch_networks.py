@@ -49,21 +49,20 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """As the residual block of `jaxwin.learned.UNet`."""
 
-    def __init__(self, enter: int, leave: int, told: int):
+    def __init__(self, size: int, told: int):
         super().__init__()
-        self.before = nn.GroupNorm(enter // GROUP, enter)
-        self.first = nn.Conv2d(enter, leave, 3, padding=1)
-        self.told = nn.Linear(told, 2 * leave)
-        self.between = nn.GroupNorm(leave // GROUP, leave)
-        self.second = nn.Conv2d(leave, leave, 3, padding=1)
+        self.before = nn.GroupNorm(size // GROUP, size)
+        self.first = nn.Conv2d(size, size, 3, padding=1)
+        self.told = nn.Linear(told, 2 * size)
+        self.between = nn.GroupNorm(size // GROUP, size)
+        self.second = nn.Conv2d(size, size, 3, padding=1)
         nn.init.zeros_(self.second.weight)
-        self.past = nn.Conv2d(enter, leave, 1) if enter != leave else nn.Identity()
 
     def forward(self, h, told):
         """One block."""
         scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
         inside = self.between(self.first(F.silu(self.before(h))))
-        return self.past(h) + self.second(F.silu(inside * (1 + scale) + shift))
+        return h + self.second(F.silu(inside * (1 + scale) + shift))
 
 
 class UNet(nn.Module):
@@ -76,14 +75,12 @@ class UNet(nn.Module):
         pairs = list(zip(sizes, sizes[1:], strict=False))
         self.embedding = Embedding(told)
         self.enter = nn.Conv2d(1, width, 3, padding=1)
-        self.down = nn.ModuleList(Block(size, size, told) for size in sizes)
+        self.down = nn.ModuleList(Block(size, told) for size in sizes)
         self.halve = nn.ModuleList(
             nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs
         )
-        self.middle = Block(sizes[-1], sizes[-1], told)
-        self.up = nn.ModuleList(
-            Block(2 * size, size, told) for size in reversed(sizes)
-        )
+        self.middle = Block(sizes[-1], told)
+        self.up = nn.ModuleList(Block(size, told) for size in reversed(sizes))
         self.enlarge = nn.ModuleList(
             nn.Conv2d(b, a, 3, padding=1) for a, b in reversed(pairs)
         )
@@ -101,8 +98,8 @@ class UNet(nn.Module):
         h = self.middle(h, told)
         for i, block in enumerate(self.up):
             if i:
-                h = self.enlarge[i - 1](F.interpolate(h, scale_factor=2))
-            h = block(torch.cat([h, skips.pop()], 1), told)
+                h = F.interpolate(self.enlarge[i - 1](h), scale_factor=2)
+            h = block(h + skips.pop(), told)
         return self.leave(F.silu(self.norm(h))).reshape(x.shape)
 
 
@@ -130,6 +127,6 @@ def steps(
             optimizer.step()
             with torch.no_grad():
                 torch._foreach_lerp_(average, list(network.parameters()), 1 - ema)
-        return float(loss)
+        return float(loss.detach())
 
     return train

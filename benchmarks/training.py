@@ -25,7 +25,7 @@ from flax import nnx
 from jaxwin.datasets import digits, normalize
 from jaxwin.learned import LogNormal, Network, Training
 from jaxwin.learned._batches import Stored
-from jaxwin.learned._fit import _advance, _begun
+from jaxwin.learned._fit import _begun, advance
 from jaxwin.learned._loss import DenoisingLoss
 
 THREADS, ROUNDS = 2, 7
@@ -109,8 +109,7 @@ def _ours(network: Network, points: np.ndarray, batch: int) -> Any:
     course = [_begun(loss, params, training, key)]
 
     def train(count: int) -> None:
-        for _ in range(count):
-            course[0] = _advance(course[0], loss, key, training, None)
+        course[0] = advance(course[0], loss, key, training, None, count)
         jax.block_until_ready(course[0])
 
     return train

@@ -351,4 +351,3 @@ def test_network_in_float32():
     np.testing.assert_array_equal(
         denoiser.in_float32().score(single, 1.0, 0.5), denoiser.score(single, 1.0, 0.5)
     )
-

@@ -28,7 +28,7 @@ from jaxwin.learned import (
     train,
     train_classifier,
 )
-from jaxwin.learned._fit import _advance, loss_of_chunks
+from jaxwin.learned._fit import _step, loss_of_chunks
 from jaxwin.targets import GaussianMixture
 
 
@@ -84,7 +84,7 @@ def test_progress_tells_points_and_loss():
 
 def test_one_program_for_every_seed_and_loss():
     descend()
-    cached: Any = getattr(_advance, "_cached")._cache_size  # noqa: B009
+    cached: Any = getattr(_step, "_cache_size")  # noqa: B009
     compiled = cached()
     moved = Bowl(jnp.array([0.2, 0.9], jnp.float32), jnp.asarray(0.0, jnp.float32))
     found = [descend(), descend(moved)]
@@ -155,7 +155,7 @@ def test_training_lowers_the_loss(trained):
 
 
 def test_same_configuration_compiles_nothing_and_gives_the_same_bits(trained):
-    cached: Any = getattr(_advance, "_cached")._cache_size  # noqa: B009
+    cached: Any = getattr(_step, "_cache_size")  # noqa: B009
     compiled = cached()
     again = train(DELTAS, NETWORK, TRAINING)
     assert cached() == compiled

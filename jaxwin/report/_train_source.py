@@ -22,7 +22,7 @@ from jaxwin.targets import (
 )
 
 # Steps and batch of full and quick training, by the kind of network.
-STEPS = {"mlp": 6000, "random_features": 6000, "unet": 3000}
+STEPS = {"mlp": 6000, "random_features": 6000, "unet": 4000}
 BATCH = {"mlp": 512, "random_features": 512, "unet": 128}
 QUICK = 8
 WIDTH = {"mlp": 128, "random_features": 1024, "unet": 32}
