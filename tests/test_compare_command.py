@@ -3,6 +3,7 @@
 import json
 
 import jax
+import numpy as np
 import pytest
 
 from jaxwin import cli
@@ -24,6 +25,11 @@ def exact(x, alpha, sigma):
 
 def shapeless(x, alpha, sigma):
     return jnp.zeros(3)
+
+
+def linear(x, alpha, sigma):
+    # The best of Gaussian data of variance 1.
+    return alpha * x / (alpha**2 + sigma**2)
 
 
 number = 3
@@ -84,3 +90,43 @@ def test_a_network_that_was_just_trained(capsys, tmp_path):
     assert told["errors"]["population"]["population"]["path"] > 0
     assert (tmp_path / "there" / "index.html").exists()
     assert (tmp_path / "there" / "figures" / "errors.svg").exists()
+
+
+def points(path):
+    """Two classes in the plane."""
+    draws = np.random.default_rng(0)
+    label = np.arange(200) % 2
+    x = draws.normal(size=(200, 2)) * 0.3 + np.where(label, 1.0, -1.0)[:, None]
+    np.savez(path, x=x, labels=label)
+
+
+def test_a_report_refuses_a_model_before_any_work(capsys, tmp_path):
+    points(tmp_path / "points.npz")
+    line = ["report", "points.npz", "--quiet", "--quick", "--model"]
+    for model, why in (("nowhere", "no such folder"), ("our_models:number", "entry")):
+        assert cli.main([*line, model]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1
+        assert why.replace("entry", "`model`") in err
+    assert not (tmp_path / "jaxwin-report").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_report_sets_a_model_beside_the_data(capsys, tmp_path):
+    """A linear denoiser knows no classes: its clones part too early."""
+    points(tmp_path / "points.npz")
+    line = ["report", "points.npz", "--quiet", "--quick", "--json", "--out", "there"]
+    with jax.numpy_dtype_promotion("standard"):
+        assert cli.main([*line, "--model", "our_models:linear"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["n"] == 200
+    assert told["model"]["model"] == "our_models:linear"
+    assert told["model"]["deviates"]["errors"]
+    place = tmp_path / "there"
+    page = (place / "index.html").read_text()
+    assert 'id="model"' in page
+    assert told["model"]["findings"][0][:20] in page
+    assert json.loads((place / "summary.json").read_text())["model"] == told["model"]
+    assert (place / "model" / "index.html").exists()

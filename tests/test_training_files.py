@@ -31,6 +31,7 @@ from faults import intercept, tree
 
 from jaxwin._checks import BadInput
 from jaxwin._files import MANIFEST, atomic_folder
+from jaxwin.execution import runs
 from jaxwin.learned import (
     EvenTime,
     LogNormal,
@@ -316,3 +317,13 @@ def test_clocks_of_one_kind_are_told_apart(tmp_path):
     train(DELTAS, NETWORK, tiny, levels=slow, **options)
     with pytest.raises(BadInput, match="another run"):
         train(DELTAS, NETWORK, tiny, levels=fast, **options, resume=True)
+
+
+def test_runs_tell_how_far_a_training_is(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        descend(folder=tmp_path / "run", every=0.0, progress=stop_after(2))
+    (told,) = runs(tmp_path)
+    assert (told.state, told.done, told.total) == ("unfinished", 20, 60)
+    descend(folder=tmp_path / "run", resume=True)
+    (told,) = runs(tmp_path)
+    assert (told.state, told.done, told.total) == ("finished", 60, 60)

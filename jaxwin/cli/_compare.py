@@ -1,16 +1,14 @@
 import dataclasses
 import functools
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from jaxwin._checks import BadInput
 from jaxwin.cli._common import Arg
-from jaxwin.cli._entry import check_alone, denoiser_entry, from_entry
+from jaxwin.cli._entry import check_alone, from_entry
 from jaxwin.cli._law import PARTS, LawOrData
+from jaxwin.cli._model import model_named
 
 # What says where another law, or data, come from than --entry.
 SOURCES = ("file", *PARTS, "dimension", "labels", "x")
@@ -43,19 +41,10 @@ class Compare(LawOrData):
 
         check_alone(self, SOURCES)
         self.configure()
-        model, trained = self._model()
-        given: dict[str, Any] = {
-            "model_name": Path(self.model).name or self.model,
-            "held_out": self.held_out,
-            "late_start": True if self.late_start else None,
-        }
-        # Only data are cut.
-        if trained.get("source") == "data":
-            given["split_seed"] = trained.get("seed")
-            if self.held_out is None:
-                given["held_out"] = trained.get("share")
-        if not self.other_data:
-            given["digest"] = trained.get("digest")
+        model, given = model_named(self.model, self.other_data)
+        if self.held_out is not None:
+            given["held_out"] = self.held_out
+        given["late_start"] = True if self.late_start else None
 
         def of_model(function: Callable[..., Any]) -> Callable[..., Any]:
             return functools.partial(function, model, **given)
@@ -71,34 +60,3 @@ class Compare(LawOrData):
             return functools.partial(function, law, name=self.entry, **chosen)
 
         self.study(of_entry(study), PLACE, of_entry(plan))
-
-    def _model(self) -> tuple[Any, dict[str, Any]]:
-        """The denoiser, and what its training wrote of it."""
-        place = Path(self.model)
-        if not place.is_dir():
-            if ":" not in self.model:
-                raise BadInput(
-                    f"`model` is {self.model!r}; there is no such folder: give one of "
-                    f"jaxwin train, or MODULE:NAME."
-                )
-            try:
-                return denoiser_entry(self.model), {}
-            except BadInput as error:
-                raise BadInput(str(error).replace("`entry`", "`model`")) from error
-        from jaxwin.learned import load
-
-        try:
-            inner = place / "network"
-            network = load(inner if inner.is_dir() else place)
-        except BadInput as error:
-            raise BadInput(str(error).replace("`folder`", "`model`")) from error
-        return network.denoiser, _summary(place)
-
-
-def _summary(place: Path) -> dict[str, Any]:
-    """What `jaxwin train` wrote beside the network; nothing if it is not there."""
-    try:
-        found = json.loads((place / "summary.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from jaxwin.cli._audit import Audit
 from jaxwin.cli._common import Arg, command_line, unwritable
+from jaxwin.cli._model import model_named
 from jaxwin.cli._terminal import tell
 
 
@@ -17,12 +18,15 @@ class Report(Audit):
 
     steps: Annotated[int, Arg(metavar="N")] = 20
     """Evaluations of the advised time grid."""
+    model: Annotated[str | None, Arg(metavar="DIR|MODULE:NAME")] = None
+    """A model of the data, beside them: of jaxwin train, or (x, alpha, sigma)."""
 
     def run(self) -> None:
         """Diagnose, save the folder, print the table or the summary."""
         from jaxwin._files import check_place
         from jaxwin.execution import remove_runs
         from jaxwin.report import (
+            compare_of,
             diagnose,
             largest_error,
             plan,
@@ -38,6 +42,7 @@ class Report(Audit):
         blocks = target.with_name(f".{target.name}.blocks")
         # Members without candidates are told of before the data are read.
         audited = self.audited()
+        model = None if self.model is None else model_named(self.model)
         data = self.data()
         options: dict[str, Any] = {"num_steps": self.steps}
         options |= self.selection() | audited | self.measuring()
@@ -50,14 +55,30 @@ class Report(Audit):
             diagnosis = diagnose(
                 data, folder=blocks, resume=self.resume, stage=stage, **options
             )
+            compared = None
+            if model is not None:
+                compared = compare_of(
+                    model[0],
+                    data,
+                    folder=blocks / "model",
+                    resume=self.resume,
+                    stage=stage,
+                    **model[1] | self.selection() | self.measuring(),
+                )
         try:
-            write(diagnosis, place, command=command)
+            write(diagnosis, place, command=command, model=compared)
         except OSError as error:
             raise unwritable(place, error) from error
+        remove_runs(blocks / "model")
         remove_runs(blocks)
         self.tell_reached(largest_error(diagnosis), diagnosis.collapse.count)
         if self.json:
-            tell(json.dumps(summary(diagnosis), indent=2, allow_nan=False))
+            told = summary(diagnosis)
+            if compared is not None:
+                told |= {"model": compared.summary}
+            tell(json.dumps(told, indent=2, allow_nan=False))
             return
         tell(terminal_table(diagnosis))
+        if compared is not None:
+            tell(compared.table)
         tell(f"Read {Path(place) / 'index.html'}")

@@ -16,8 +16,9 @@ _DEPTHS = (f"*/{MANIFEST}", f"*/*/{MANIFEST}")
 class RunState:
     """A run or a result on disk.
 
-    state: "running", "stopped" (to be resumed), "finished" or "damaged". done, total:
-    replicas. mean, stderr: the watched entry that is known worst so far. None where
+    state: "running", "stopped" (to be resumed), "finished" or "damaged"; "unfinished"
+    is a training that runs or was stopped. done, total: replicas, or steps of training.
+    mean, stderr: the watched entry that is known worst so far. None where
     there is none: a finished result keeps no blocks.
     """
 
@@ -43,6 +44,9 @@ def runs(folder: PathLike = ".") -> list[RunState]:
 
 
 def _state(path: Path, manifest: dict[str, Any]) -> RunState:
+    if "steps" in manifest:
+        done, total = manifest["steps"]
+        return RunState(path, "unfinished" if done < total else "finished", done, total)
     if "configuration" not in manifest:
         return RunState(path, "finished")
     try:

@@ -18,12 +18,17 @@ _ARRAYS = "arrays"
 
 
 def write_arrays(
-    place: PathLike, tree: PyTree[Any], about: Mapping[str, Any], name: str = "folder"
+    place: PathLike,
+    tree: PyTree[Any],
+    about: Mapping[str, Any],
+    name: str = "folder",
+    steps: tuple[int, int] | None = None,
 ) -> None:
     """Write the leaves of a tree into a folder of ours, replacing an older one.
 
     place: Where the folder shall stand; at every moment the old one or the new one.
     about: What `read_about` gives back, of JSON.
+    steps: Done and in all, of a training under way, for `execution.runs`.
 
     Raises:
         BadInput: `place` cannot hold a folder of ours.
@@ -36,7 +41,9 @@ def write_arrays(
     leaves = {
         f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))
     }
-    manifest = {"format": FORMAT, "about": about, "digest": ""}
+    manifest: dict[str, Any] = {"format": FORMAT, "about": about, "digest": ""}
+    if steps is not None:
+        manifest["steps"] = steps
     with atomic_folder(place, manifest, name) as partial:
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save((partial / _ARRAYS).absolute(), leaves)

@@ -111,13 +111,13 @@ def fit(
         moved = advance(course, loss, key, rule, spread)
         if not bool(moved.finite):
             if int(course.failures) == training.retries and place is not None:
-                write_arrays(place, course, about)
+                _keep(place, course, about, total)
             course = _undone(course, training, place)
             continue
         course, now = moved, time.monotonic()
         done = int(course.step)
         if place is not None and (now - saved > every or done == total):
-            write_arrays(place, course, about)
+            _keep(place, course, about, total)
             saved = time.monotonic()
         if progress is not None:
             rate = (done - first) * training.batch_size / (now - started)
@@ -125,6 +125,10 @@ def fit(
             size, last = training.batch_size, done // training.chunk - 1
             progress(Status(done * size, total * size, rate, mean[last], error[last]))
     return course
+
+
+def _keep(place: Path, course: Course, about: dict[str, Any], total: int) -> None:
+    write_arrays(place, course, about, steps=(int(course.step), total))
 
 
 def loss_of_chunks(

@@ -75,7 +75,8 @@ class Sizes:
             # Runs in few dimensions cost little: their error is that of sampling.
             steps=steps if of_data else 3 * steps,
             spectra=4 if quick else 8,
-            samples=max(count // 2, 64),
+            # Shares of ten classes are known to a percent.
+            samples=max(2 * count if of_data else count // 2, 64),
             starts=16 if quick else 32,
             classifier=300 if quick else 1500,
             levels=6 if quick else 8,

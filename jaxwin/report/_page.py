@@ -14,8 +14,10 @@ from jaxwin.report._features_section import features
 from jaxwin.report._html import document, escape
 from jaxwin.report._membership_section import membership
 from jaxwin.report._method_section import clocks, method
+from jaxwin.report._model_section import model_section
 from jaxwin.report._order_section import order
 from jaxwin.report._separation_section import separation
+from jaxwin.report._study import Study
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -27,6 +29,7 @@ def page(
     *,
     command: str | None = None,
     numbers: Mapping[str, Any] | None = None,
+    model: Study | None = None,
 ) -> str:
     """A self-contained HTML page: opens offline, no script, light, dark and in print.
 
@@ -35,6 +38,7 @@ def page(
         figures: Those of `figures(diagnosis)`; one that is left out is not shown.
         command: What a reader types to repeat it; a Python call if left out.
         numbers: `summary(diagnosis)`, if it is at hand.
+        model: What `compare_of` found of a model of the data.
     """
     known = facts(diagnosis, numbers)
     sections = [
@@ -47,6 +51,7 @@ def page(
         order(known, figures),
         fairness(diagnosis.fairness, figures),
         membership(diagnosis.membership, figures),
+        model_section(model),
         advice(known, figures),
         clocks(known),
         method(known, command),

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
-def write(diagnosis: Diagnosis, folder: PathLike, command: str | None = None) -> None:
+def write(
+    diagnosis: Diagnosis,
+    folder: PathLike,
+    command: str | None = None,
+    model: Study | None = None,
+) -> None:
     """Write the page, figures (PNG, SVG), results, summary and schedule.
 
     `index.html`, `figures/`, `results.nc`, `summary.json`, `schedule.json`.
@@ -30,17 +35,23 @@ def write(diagnosis: Diagnosis, folder: PathLike, command: str | None = None) ->
         diagnosis: What is written.
         folder: Where; missing parents are made.
         command: What a reader types to repeat it, for the page.
+        model: What `compare_of` found of a model of the data: a section of the page,
+            `model` in the summary, and a folder of its own.
 
     Raises:
         BadInput: The folder cannot stand there, or something that is not ours does.
         OSError: A write failed; what was there before still is.
     """
     numbers, drawn = summary(diagnosis), figures(diagnosis)
-    text = page(diagnosis, drawn, command=command, numbers=numbers)
+    text = page(diagnosis, drawn, command=command, numbers=numbers, model=model)
+    if model is not None:
+        numbers = numbers | {"model": model.summary}
     manifest = {"command": "report", "name": diagnosis.name}
     with _folder(folder, manifest, diagnosis, numbers, drawn) as place:
         write_json(place / "schedule.json", schedule(diagnosis.advice))
         atomic_write(place / "index.html", text.encode("utf-8", "xmlcharrefreplace"))
+        if model is not None:
+            write_study(model, place / "model")
 
 
 def write_study(study: Study, folder: PathLike, command: str | None = None) -> None:
