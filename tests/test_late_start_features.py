@@ -129,6 +129,7 @@ def test_identity_features_are_the_plain_sweep():
     )
 
 
+@pytest.mark.slow
 def test_similar_features_scale_the_distance():
     # A rotation, stretched by 3: every distance grows by 9.
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]

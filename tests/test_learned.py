@@ -336,6 +336,7 @@ def test_trainings_that_are_refused(name, value):
     assert Training(num_steps=101, chunk=50).chunks == 3
 
 
+@pytest.mark.slow
 def test_network_in_float32():
     """Where x is float64 the network alone is rounded, by what it was trained with."""
     denoiser = EXACT

@@ -27,15 +27,10 @@ LEVELS = np.linspace(-6.0, 6.0, 17)
 SDE = DPMSolverPP(2, stochastic=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "law",
-    [
-        PAIR,
-        pytest.param(
-            Empirical(np.random.default_rng(0).normal(size=(40, 3))),
-            marks=pytest.mark.slow,
-        ),
-    ],
+    [PAIR, Empirical(np.random.default_rng(0).normal(size=(40, 3)))],
     ids=["population", "data set"],
 )
 def test_information_by_mmse(law):
@@ -216,6 +211,7 @@ def test_errors_of_a_wrong_law():
     )
 
 
+@pytest.mark.slow
 def test_errors_between_optima():
     """`apart` is the distance from the first optimum, by itself; losses add up."""
     points = np.random.default_rng(2).normal(size=(30, 2))
