@@ -35,6 +35,7 @@ from jaxwin.execution import runs
 from jaxwin.learned import (
     EvenTime,
     LogNormal,
+    Watch,
     load,
     save,
     train,
@@ -327,3 +328,19 @@ def test_runs_tell_how_far_a_training_is(tmp_path):
     descend(folder=tmp_path / "run", resume=True)
     (told,) = runs(tmp_path)
     assert (told.state, told.done, told.total) == ("finished", 60, 60)
+
+
+def test_looks_on_the_way_survive_a_stop(tmp_path):
+    """At the ends of the chunks that hold the steps 1, 25 and 60 of 60, in tens."""
+
+    def looks(**options):
+        watch = Watch([1, 25, 60], lambda step, value: [step, float(value["b"])])
+        with contextlib.suppress(KeyboardInterrupt):
+            descend(watch=watch, **options)
+        return watch.found
+
+    whole = looks()
+    assert [step for step, _ in whole] == [10, 30, 60]
+    place = {"folder": tmp_path / "run", "every": 0.0}
+    assert looks(**place, progress=stop_after(4)) == whole[:2]
+    assert looks(**place, resume=True) == whole

@@ -7,6 +7,7 @@ from jaxwin.learned._classifier import (
 )
 from jaxwin.learned._config import Network as Network, Training as Training
 from jaxwin.learned._denoiser import NetworkDenoiser as NetworkDenoiser
+from jaxwin.learned._fit import Watch as Watch
 from jaxwin.learned._levels import (
     AbstractLevels as AbstractLevels,
     EvenLogSNR as EvenLogSNR,

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ def write_arrays(
     about: Mapping[str, Any],
     name: str = "folder",
     steps: tuple[int, int] | None = None,
+    notes: Sequence[Any] = (),
 ) -> None:
     """Write the leaves of a tree into a folder of ours, replacing an older one.
 
     place: Where the folder shall stand; at every moment the old one or the new one.
     about: What `read_about` gives back, of JSON.
     steps: Done and in all, of a training under way, for `execution.runs`.
+    notes: What was seen on the way, of JSON; `read_notes` gives it back.
 
     Raises:
         BadInput: `place` cannot hold a folder of ours.
@@ -42,6 +44,7 @@ def write_arrays(
         f"{i:05d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))
     }
     manifest: dict[str, Any] = {"format": FORMAT, "about": about, "digest": ""}
+    manifest |= plain({"notes": list(notes)})
     if steps is not None:
         manifest["steps"] = steps
     with atomic_folder(place, manifest, name) as partial:
@@ -70,6 +73,11 @@ def read_about(place: PathLike, name: str = "folder") -> dict[str, Any]:
             f"version reads {FORMAT}: train anew."
         )
     return manifest["about"]
+
+
+def read_notes(place: PathLike) -> list[Any]:
+    """What was seen on the way to the arrays of a folder that `read_about` accepts."""
+    return list(read_manifest(place).get("notes", []))
 
 
 def read_arrays(place: PathLike, like: PyTree[Any], name: str = "folder") -> PyTree:

@@ -19,7 +19,13 @@ from jaxwin._checks import BadInput
 from jaxwin._files import PathLike, check_place, repair
 from jaxwin._typing import Key
 from jaxwin.execution import Progress, Status
-from jaxwin.learned._checkpoint import plain, read_about, read_arrays, write_arrays
+from jaxwin.learned._checkpoint import (
+    plain,
+    read_about,
+    read_arrays,
+    read_notes,
+    write_arrays,
+)
 from jaxwin.learned._config import Training
 
 # A function of (parameters, key, sharding) to a loss and a record, a callable pytree.
@@ -27,6 +33,25 @@ Loss = Callable[..., tuple[Float[Array, ""], Float[Array, "..."]]]
 # Seconds between checkpoints: what a kill costs at most.
 EVERY = 30.0
 _AXIS = "batch"
+
+
+@dataclasses.dataclass
+class Watch:
+    """What is looked at on the way: `look(step, value)`, of JSON, at some steps.
+
+    `value` is the averaged parameters, or in `train` the denoiser with them. Looks are
+    kept with checkpoints, in `found`: a resumed run has them all. They are taken at the
+    end of the chunk in which a step of `at` lies.
+    """
+
+    at: Sequence[int]
+    look: Callable[[int, Any], Any]
+    found: list[Any] = dataclasses.field(default_factory=list)
+
+    def passed(self, start: int, done: int, value: Any) -> None:
+        """Look, where one of the steps lies in (start, done]."""
+        if any(start < step <= done for step in self.at):
+            self.found.append(self.look(done, value))
 
 
 class Course(eqx.Module):
@@ -58,6 +83,7 @@ def fit(
     every: float = EVERY,
     progress: Progress | None = None,
     devices: Sequence[Any] | None = None,
+    watch: Watch | None = None,
 ) -> Course:
     """Minimise a stochastic loss by Adam with a warm-up and a cosine to zero.
 
@@ -76,6 +102,7 @@ def fit(
         every: Seconds between checkpoints; the last state is always kept.
         progress: Called with a `Status` after each chunk: points, loss and its error.
         devices: The batch is spread over these; `batch_size` is a multiple of them.
+        watch: What is looked at on the way.
 
     Raises:
         BadInput: A checkpoint that is corrupt or of another run; a place that cannot be
@@ -97,6 +124,8 @@ def fit(
                 f"training, data or devices differ); start afresh, without resuming."
             )
         course = read_arrays(place, course)
+        if watch is not None:
+            watch.found[:] = read_notes(place)
     if whole is not None:
         course, loss, key = (
             eqx.combine(jax.device_put(eqx.filter(one, eqx.is_array), whole), one)
@@ -111,13 +140,15 @@ def fit(
         moved = advance(course, loss, key, rule, spread)
         if not bool(moved.finite):
             if int(course.failures) == training.retries and place is not None:
-                _keep(place, course, about, total)
+                _keep(place, course, about, total, watch)
             course = _undone(course, training, place)
             continue
-        course, now = moved, time.monotonic()
+        begun, course, now = int(course.step), moved, time.monotonic()
         done = int(course.step)
+        if watch is not None:
+            watch.passed(begun, done, course.average)
         if place is not None and (now - saved > every or done == total):
-            _keep(place, course, about, total)
+            _keep(place, course, about, total, watch)
             saved = time.monotonic()
         if progress is not None:
             rate = (done - first) * training.batch_size / (now - started)
@@ -127,8 +158,16 @@ def fit(
     return course
 
 
-def _keep(place: Path, course: Course, about: dict[str, Any], total: int) -> None:
-    write_arrays(place, course, about, steps=(int(course.step), total))
+def _keep(
+    place: Path,
+    course: Course,
+    about: dict[str, Any],
+    total: int,
+    watch: Watch | None,
+) -> None:
+    notes = [] if watch is None else watch.found
+    steps = int(course.step), total
+    write_arrays(place, course, about, steps=steps, notes=notes)
 
 
 def loss_of_chunks(

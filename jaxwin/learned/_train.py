@@ -21,7 +21,7 @@ from jaxwin.learned._batches import AbstractBatches, Fresh, Stored
 from jaxwin.learned._checkpoint import read_about, read_arrays, write_arrays
 from jaxwin.learned._config import Network, Training
 from jaxwin.learned._denoiser import NetworkDenoiser
-from jaxwin.learned._fit import EVERY, fit, loss_of_chunks
+from jaxwin.learned._fit import EVERY, Watch, fit, loss_of_chunks
 from jaxwin.learned._levels import AbstractLevels, LogNormal, Weighting
 from jaxwin.learned._loss import BINS, DenoisingLoss
 from jaxwin.targets import AbstractLabelledTarget, AbstractTarget
@@ -67,6 +67,7 @@ def train(
     every: float = EVERY,
     progress: Progress | None = None,
     devices: Sequence[Any] | None = None,
+    watch: Watch | None = None,
 ) -> Trained:
     """Train a denoiser by denoising score matching.
 
@@ -87,6 +88,7 @@ def train(
         every: Seconds between checkpoints.
         progress: Called with a `Status` after each chunk.
         devices: Spread each batch over these devices.
+        watch: What is looked at on the way, of the denoiser at that step.
 
     Raises:
         BadInput: Points that are not (n, d) and finite, or all equal; labels of another
@@ -116,6 +118,19 @@ def train(
         label_dropout=training.label_dropout,
         batch_size=training.batch_size,
     )
+    made = lambda average: NetworkDenoiser(
+        state=nnx.merge_state(average, fixed),
+        mean=mean,
+        std=std,
+        label=jnp.asarray(network.num_labels, jnp.int32),
+        graph=graph,
+        num_labels=network.num_labels,
+    )
+    inner = watch
+    if watch is not None:
+        look = watch.look
+        seen = lambda step, average: look(step, made(average))
+        inner = Watch(watch.at, seen, watch.found)
     course = fit(
         loss,
         params,
@@ -131,20 +146,14 @@ def train(
         every=every,
         progress=progress,
         devices=devices,
+        watch=inner,
     )
     sums, counts = np.moveaxis(np.asarray(course.records, np.float64), 2, 0)
     with np.errstate(invalid="ignore"):
         by_level = sums / counts
     mean_loss, stderr = loss_of_chunks(course, training)
     return Trained(
-        denoiser=NetworkDenoiser(
-            state=nnx.merge_state(course.average, fixed),
-            mean=mean,
-            std=std,
-            label=jnp.asarray(network.num_labels, jnp.int32),
-            graph=graph,
-            num_labels=network.num_labels,
-        ),
+        denoiser=made(course.average),
         network=network,
         training=training,
         step=training.chunk * (1 + np.arange(training.chunks)),

@@ -20,7 +20,9 @@ from jaxwin.learned import (
     EvenLogSNR,
     EvenTime,
     LogNormal,
+    NetworkDenoiser,
     Trained,
+    Watch,
     save,
     train,
 )
@@ -36,6 +38,8 @@ from jaxwin.targets import AbstractTarget
 REACH, LEVELS = 8.0, 17
 # Noised points for the errors; each costs a pass of the exact optimum too.
 POINTS = 4096
+# Looks at the errors along training, at steps that double, and their noised points.
+LOOKS, LOOKED = 6, 512
 # Samples that are kept, for the figure and for whoever reads the results.
 SAMPLES = 256
 
@@ -43,10 +47,17 @@ SAMPLES = 256
 class Training(eqx.Module):
     """How a network was trained: its loss along the run, and where in noise it is.
 
-    errors: by where the clean points came from. samples: of the network.
+    errors: by where the clean points came from. along: E|D - D*|^2 at the points of
+    `places`, after the steps in `looks`. samples: of the network.
     """
 
     errors: dict[str, comparison.DenoiserErrors]
+    places: tuple[str, ...] = eqx.field(static=True)
+    looks: np.ndarray = field(("look",), "steps")
+    along: Float[np.ndarray, "p l t"] = field(("place", "look", "noise"), "variance")
+    along_stderr: Float[np.ndarray, "p l t"] = field(
+        ("place", "look", "noise"), "variance"
+    )
     step: np.ndarray = field(("chunk",), "steps")
     loss: Float[np.ndarray, " c"] = field(("chunk",), "")
     loss_stderr: Float[np.ndarray, " c"] = field(("chunk",), "")
@@ -136,6 +147,10 @@ def train_of(
     split = chosen.split
     drawn = _levels(levels, clock, chosen.spread)
     options.begin()
+    watch = Watch(
+        [max(how.num_steps >> i, 1) for i in range(LOOKS)],
+        lambda step, denoiser: _look(step, denoiser, chosen, options),
+    )
     trained = train(
         chosen.law if split is None else split.train,
         sizes,
@@ -146,8 +161,9 @@ def train_of(
         folder=None if options.folder is None else _checkpoint(options.folder),
         resume=options.resume,
         progress=None if options.stage is None else options.stage("training"),
+        watch=watch,
     )
-    result = _measured(trained, chosen, options)
+    result = _measured(trained, chosen, options, watch)
     return TrainedStudy(trained, chosen, _study(trained, chosen, result, options))
 
 
@@ -178,7 +194,32 @@ def log_snrs(spread: float, count: int = LEVELS) -> Float[np.ndarray, " t"]:
     return np.linspace(-REACH, REACH, count) - 2 * np.log(spread)
 
 
-def _measured(trained: Trained, source: Source, options: Measuring) -> Training:
+def _look(
+    step: int, denoiser: NetworkDenoiser, source: Source, options: Measuring
+) -> dict[str, Any]:
+    """Errors at one step, at the same points at every step."""
+    found = {
+        name: comparison.denoiser_errors(
+            denoiser.in_float32(),
+            {"optimum": source.law},
+            log_snrs(source.spread),
+            draw=draw,
+            num_replicas=LOOKED,
+            block_size=256,
+            key=jr.fold_in(options.keys(3)[2], i),
+        )
+        for i, (name, draw) in enumerate(source.draws().items())
+    }
+    return {
+        "step": step,
+        "error": [one.error[0].tolist() for one in found.values()],
+        "stderr": [one.error_stderr[0].tolist() for one in found.values()],
+    }
+
+
+def _measured(
+    trained: Trained, source: Source, options: Measuring, watch: Watch
+) -> Training:
     errors_key, sample_key = options.keys(2)
     errors = {
         name: comparison.denoiser_errors(
@@ -199,7 +240,12 @@ def _measured(trained: Trained, source: Source, options: Measuring) -> Training:
         mean=jnp.asarray(trained.denoiser.mean, float),
         spread=source.spread,
     )
+    looked = lambda key: np.moveaxis(np.array([one[key] for one in watch.found]), 0, 1)
     return Training(
+        places=tuple(errors),
+        looks=np.array([one["step"] for one in watch.found]),
+        along=looked("error"),
+        along_stderr=looked("stderr"),
         step=trained.step,
         loss=trained.loss,
         loss_stderr=trained.loss_stderr,
@@ -234,7 +280,7 @@ def _summary(
     loss was not finite. errors: by where the clean points came from, along `log_snr`:
     `loss` E|x0 - D|^2, `optimum` the same of the optimal denoiser, `error` E|D - D*|^2,
     each with its stderr, and `path`, the KL divergence of backward paths from noise to
-    the end.
+    the end. along: `error` after each `step` of training, along the same log-SNRs.
     """
     split = source.split
     return {
@@ -257,6 +303,16 @@ def _summary(
         },
         "failures": trained.failures,
         "errors": {name: told_errors(one) for name, one in result.errors.items()},
+        "along": {
+            "step": result.looks.tolist(),
+            **{
+                name: {
+                    "error": result.along[i].tolist(),
+                    "error_stderr": result.along_stderr[i].tolist(),
+                }
+                for i, name in enumerate(result.places)
+            },
+        },
     }
 
 
@@ -292,6 +348,10 @@ def _figures(trained: Trained, source: Source, result: Training) -> dict[str, An
         ),
         "loss_by_level": loss_figure(result.errors),
     }
+    drawn |= {
+        f"errors_along_training_{name.split()[0]}": _along(result, i)
+        for i, name in enumerate(result.places)
+    }
     split = source.split
     if split is not None and split.shape is not None:
         groups = {
@@ -316,6 +376,26 @@ def loss_figure(errors: Mapping[str, comparison.DenoiserErrors]) -> Any:
         "log-SNR",
         "E|x0 - D|², in units of its largest value",
         kinds={"measured": "network", "predicted": f"optimum of the {optimum}"},
+    )
+
+
+def _along(result: Training, place: int) -> Any:
+    """Distance to the optimum by noise level, after more and more steps."""
+    errors = result.errors[result.places[place]]
+    best = np.maximum(errors.optimal_loss[0], np.finfo(np.float32).tiny)
+    # Of data the optimum has no loss at little noise: in units of the variance there.
+    scale = np.maximum(best, 1e-3 * best.max())
+    series = []
+    for look in range(0, result.looks.size, 2):
+        value = np.maximum(result.along[place, look], 1e-12 * scale)
+        error = result.along_stderr[place, look] / value / np.log(10)
+        measured = errors.log_snr, np.log10(value / scale), error
+        series.append(Series(f"{result.looks[look]:,} steps", measured=measured))
+    return beside(
+        series,
+        f"log-SNR, at points of {result.places[place]}",
+        "log10 of E|D - D*|² / loss of D*",
+        kinds=False,
     )
 
 
