@@ -86,6 +86,8 @@ def test_a_network_that_was_just_trained(capsys, tmp_path):
         assert "--other-data" in refused(capsys, "--model", "net", *other)
         assert cli.main([*LINE, *entry, "--other-data", "--out", "there"]) == 0
     told = json.loads(capsys.readouterr().out)
+    alone = ["--model", "net/network", *MIXTURE]
+    assert "no summary.json" in refused(capsys, *alone)
     assert told["model"] == "net"
     assert told["errors"]["population"]["population"]["path"] > 0
     assert (tmp_path / "there" / "index.html").exists()
@@ -103,7 +105,11 @@ def points(path):
 def test_a_report_refuses_a_model_before_any_work(capsys, tmp_path):
     points(tmp_path / "points.npz")
     line = ["report", "points.npz", "--quiet", "--quick", "--model"]
-    for model, why in (("nowhere", "no such folder"), ("our_models:number", "entry")):
+    for model, why in (
+        ("nowhere", "no such folder"),
+        ("our_models:number", "entry"),
+        ("our_models:shapeless", "shape"),
+    ):
         assert cli.main([*line, model]) == 2
         out, err = capsys.readouterr()
         assert out == ""

@@ -17,7 +17,7 @@ from jaxwin.channels import Gaussian, Observed
 from jaxwin.processes import OrnsteinUhlenbeck, VariancePreserving
 from jaxwin.samplers import DPMSolverPP, LogSNRGrid, SampledObserved
 from jaxwin.scores import ExactScore
-from jaxwin.targets import Empirical, GaussianMixture
+from jaxwin.targets import Empirical, FunctionDenoiser, GaussianMixture
 
 CLOCK = OrnsteinUhlenbeck()
 PAIR = GaussianMixture.isotropic([np.ones(16), -np.ones(16)], 1.0)
@@ -227,6 +227,40 @@ def test_errors_between_optima():
     # Of the law the points are of: loss = own loss + distance, in the mean.
     rest = found.loss - found.optimal_loss[0] - found.error[0]
     assert np.all(np.abs(rest) < 4 * (found.loss_stderr + found.optimal_loss_stderr[0]))
+
+
+def test_bound_is_of_points_of_the_optimum_alone():
+    """Nothing is known of the paths of an optimum at points of another law.
+
+    D and D* agree at every noised point and part elsewhere: no error, no bound.
+    """
+    best = FunctionDenoiser(lambda x, alpha, sigma: -jnp.ones_like(x))
+    apart = FunctionDenoiser(lambda x, alpha, sigma: jnp.where(x > 0, -1.0, -5.0))
+    found = comparison.denoiser_errors(
+        apart,
+        {"optimum": best},
+        [6.0, 8.0],
+        draw=lambda key: jnp.ones(1),
+        num_replicas=64,
+    )
+    assert np.all(found.path == 0)
+    assert np.all(np.isnan(found.bound))
+    with pytest.raises(ValueError, match="`of` is 'law'"):
+        comparison.denoiser_errors(best, {"optimum": best}, [0.0, 1.0], of="law")
+
+
+@pytest.mark.slow
+def test_bound_holds_between_two_gaussians():
+    """Pinsker from p_T: total variation of N(0, 1) and what D of N(0, 1/2) makes."""
+    law, other = (GaussianMixture.isotropic(np.zeros((1, 1)), v) for v in (1.0, 0.9))
+    found = comparison.denoiser_errors(
+        other, {"population": law}, np.linspace(-9.0, 9.0, 61), num_replicas=1024
+    )
+    x = np.linspace(-8, 8, 4001)
+    normal = lambda v: np.exp(-0.5 * x**2 / v) / np.sqrt(2 * np.pi * v)
+    distance = 0.5 * np.trapezoid(np.abs(normal(1.0) - normal(0.9)), x)
+    assert distance < found.bound[0, -1] < 4 * distance
+    assert np.all(np.diff(found.bound[0]) >= 0)
 
 
 def test_errors_refuse():

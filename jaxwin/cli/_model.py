@@ -41,6 +41,12 @@ def model_named(
     except BadInput as error:
         raise BadInput(str(error).replace("`folder`", "`model`")) from error
     trained = _summary(place)
+    if not (other_data or {"source", "digest", "seed", "share"} <= trained.keys()):
+        raise BadInput(
+            f"`model` is {model!r}, beside whose network there is no summary.json that "
+            f"says what it was trained on; give the folder that jaxwin train wrote, or "
+            f"use jaxwin compare --other-data."
+        )
     options: dict[str, Any] = {"model_name": name}
     # Only data are cut.
     if trained.get("source") == "data":

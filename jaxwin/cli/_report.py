@@ -26,10 +26,12 @@ class Report(Audit):
         from jaxwin._files import check_place
         from jaxwin.execution import remove_runs
         from jaxwin.report import (
+            check_model,
             compare_of,
             diagnose,
             largest_error,
             plan,
+            plan_compare,
             summary,
             terminal_table,
             write,
@@ -46,10 +48,18 @@ class Report(Audit):
         data = self.data()
         options: dict[str, Any] = {"num_steps": self.steps}
         options |= self.selection() | audited | self.measuring()
+        beside = {} if model is None else model[1] | self.selection()
+        beside |= self.measuring()
+        if model is not None:
+            # Before the diagnosis, which takes long.
+            check_model(model[0], data, **beside)
         if self.plan:
             with self.stages() as stage:
-                cost = plan(data, stage=stage, **options)
-            self.tell_plan(cost)
+                costs: list[Any] = [plan(data, stage=stage, **options)]
+                if model is not None:
+                    costs.append(plan_compare(model[0], data, stage=stage, **beside))
+            for cost in costs:
+                self.tell_plan(cost)
             return
         with self.stages() as stage:
             diagnosis = diagnose(
@@ -63,7 +73,7 @@ class Report(Audit):
                     folder=blocks / "model",
                     resume=self.resume,
                     stage=stage,
-                    **model[1] | self.selection() | self.measuring(),
+                    **beside,
                 )
         try:
             write(diagnosis, place, command=command, model=compared)

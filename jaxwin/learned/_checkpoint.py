@@ -50,7 +50,7 @@ def write_arrays(
     with atomic_folder(place, manifest, name) as partial:
         with ocp.PyTreeCheckpointer() as checkpointer:
             checkpointer.save((partial / _ARRAYS).absolute(), leaves)
-        manifest["digest"] = _digest(partial / _ARRAYS, about)
+        manifest["digest"] = _digest(partial / _ARRAYS, manifest)
 
 
 def read_about(place: PathLike, name: str = "folder") -> dict[str, Any]:
@@ -62,7 +62,7 @@ def read_about(place: PathLike, name: str = "folder") -> dict[str, Any]:
     if not Path(place).is_dir():
         raise BadInput(f"`{name}` is {str(place)!r}; there is no such folder.")
     manifest = read_manifest(place) if is_ours(place) else {}
-    if "digest" not in manifest:
+    if not {"digest", "about", "notes"} <= manifest.keys():
         raise BadInput(
             f"`{name}` is {str(place)!r}, which holds no network of jaxwin; give the "
             f"folder that training wrote."
@@ -89,9 +89,9 @@ def read_arrays(place: PathLike, like: PyTree[Any], name: str = "folder") -> PyT
     """
     import orbax.checkpoint as ocp
 
-    about = read_about(place, name)
-    arrays = Path(place) / _ARRAYS
-    if _digest(arrays, about) != read_manifest(place)["digest"]:
+    read_about(place, name)
+    arrays, manifest = Path(place) / _ARRAYS, read_manifest(place)
+    if _digest(arrays, manifest) != manifest["digest"]:
         raise BadInput(
             f"`{name}` is {str(place)!r}, whose files were changed or cut since they "
             f"were written; remove the folder, and train or resume from an older one."
@@ -115,9 +115,10 @@ def plain(about: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(about, default=lambda number: number.item()))
 
 
-def _digest(folder: Path, about: Mapping[str, Any]) -> str:
+def _digest(folder: Path, manifest: Mapping[str, Any]) -> str:
     """SHA-256 of what is said and of all files of a folder, names and contents."""
-    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    said = [manifest[key] for key in ("about", "notes")]
+    total = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         total.update(str(path.relative_to(folder)).encode() + b"\0")
         with open(path, "rb") as stream:

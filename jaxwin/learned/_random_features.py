@@ -15,12 +15,13 @@ class Drawn(nnx.Variable):
 class RandomFeatures(nnx.Module):
     """F(x, level) = A tanh(W x / sqrt(d) + V e) / sqrt(p); A and e alone are trained.
 
-    W (d, p) has standard Gaussian entries, p = `width`. At one noise level this is the
-    random-feature score model whose spectrum and memorisation time are known.
+    W (d, p) has standard Gaussian entries, p = `width`. The random-feature score model
+    whose spectrum is known (`analysis.random_features`) has no V e: that shift, which
+    lets one network serve all noise levels, is ours, and is trained.
 
     References:
-        Bonnaire, Urfin, Biroli, Mezard (2025), arXiv:2505.17638, section 3, one noise
-        level; the embedding e of the level is ours.
+        Bonnaire, Urfin, Biroli, Mezard (2025), arXiv:2505.17638, section 3, at one
+        noise level.
     """
 
     def __init__(

@@ -2,7 +2,10 @@
 
 from jaxwin.report._clocks import named_clocks as named_clocks, on_clock as on_clock
 from jaxwin.report._collapse import Collapse as Collapse, collapse_of as collapse_of
-from jaxwin.report._compare import compare_of as compare_of
+from jaxwin.report._compare import (
+    check_model as check_model,
+    compare_of as compare_of,
+)
 from jaxwin.report._compare_plan import (
     ComparePlan as ComparePlan,
     plan_compare as plan_compare,

@@ -121,6 +121,28 @@ def compare_of(
     return compare_study(found, subject.source, unseen)
 
 
+def check_model(
+    model: AbstractDenoiser | Callable[..., Any],
+    source: Data,
+    *,
+    name: str = "law",
+    model_name: str = "model",
+    late_start: bool | None = None,
+    **options: Any,
+) -> None:
+    """Refuse what `compare_of` would refuse, before long work; options as there.
+
+    Raises:
+        BadInput: As `compare_of`.
+    """
+    del late_start
+    fields = {field.name for field in dataclasses.fields(Measuring)}
+    asked: dict[str, Any] = {"full": full_of(source)}
+    asked |= {key: options.pop(key) for key in fields & options.keys()}
+    measuring = Measuring(**asked)
+    subject_of(model, source, measuring, name=name, model_name=model_name, **options)
+
+
 def full_of(source: AbstractTarget | Data) -> int:
     """Noised points of a full run."""
     return FULL[isinstance(source, Data)]
@@ -147,7 +169,8 @@ def subject_of(
     if digest is not None and chosen.digest != digest:
         raise BadInput(
             f"{chosen.name} is not what {model_name} was trained on, or is split in "
-            f"another way; give the same data and selection, or say --other-data."
+            f"another way; give the same data and selection, or use jaxwin compare "
+            f"--other-data."
         )
     if isinstance(model, NetworkDenoiser) and chosen.dimension > MOST_DIRECTIONS:
         # Fixed points, of which there are none here, want every digit.

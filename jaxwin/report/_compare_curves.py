@@ -88,6 +88,7 @@ def errors_of(subject: Subject, key: Key) -> dict[str, comparison.DenoiserErrors
             subject.optima,
             log_snrs(subject.source.spread),
             draw=draw,
+            of=subject.source.own_optimum(name),
             **subject.stage(f"errors {name}", key, subject.sizes.points),
         )
         for name, draw in subject.source.draws().items()

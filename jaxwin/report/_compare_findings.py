@@ -96,16 +96,21 @@ def _errors(found: Comparison) -> str:
     if path < 1e-6:
         return f"The model is the {optimum} denoiser, to rounding, at every noise."
     at = worst(found)
-    bounds = (
-        f", which bounds the total variation of what it generates by {bound:.2g}"
-        if bound < 1
-        else ""
+    bounds = ""
+    if bound < 1:  # NaN at points of another law, where it does not hold
+        bounds = (
+            f", which bounds the total variation of what it generates by {bound:.2g}"
+        )
+    nats = f"{with_error(path, errors.path_stderr[of, -1])} nats"
+    integrated = (
+        f"its backward paths are {nats} away{bounds}"
+        if errors.of == optimum
+        else f"half of its squared error, integrated over the SNR, is {nats}"
     )
     return (
         f"The model deviates most from the {optimum} at log-SNR {at.log_snr:.2g} (OU "
         f"time {at.noise:.3g}), where its squared error is {at.relative:.1%} of the "
-        f"loss that the {optimum} has; over all noises its backward paths are "
-        f"{with_error(path, errors.path_stderr[of, -1])} nats away{bounds}."
+        f"loss that the {optimum} has; over all noises {integrated}."
     )
 
 
@@ -123,9 +128,9 @@ def _memory(found: Comparison) -> str:
     better = with_error(abs(known.better), known.better_stderr)
     judged = (
         "it is the better model of the data"
-        if known.better > known.better_stderr
+        if known.better > ERRORS * known.better_stderr
         else "it is the worse model of the data"
-        if known.better < -known.better_stderr
+        if known.better < -ERRORS * known.better_stderr
         else "the two are equally good within errors"
     )
     return (

@@ -22,8 +22,9 @@ class Memory:
     share: how far it is, at noised training points, on the way from the kernel density
     (0) to the optimum of the training points (1). gap: loss at held-out points over
     that at training points, less one. copied: share of samples that are near copies.
-    better: nats by which its losses at held-out points are below the kernel density's,
-    a difference of log-likelihoods a point, with its error.
+    better: nats by which its losses at held-out points, integrated over the SNRs that
+    were measured, are below the kernel density's: a difference of bounds on the
+    log-likelihood of a point, with its error.
     """
 
     log_snr: float

@@ -127,7 +127,7 @@ def _table(found: Comparison) -> Any:
             last = i + 1 == len(errors.optima) and place == list(found.errors)[-1]
             add_row(
                 table,
-                f"paths to {optimum}, nats",
+                f"integrated error, {optimum}",
                 in_brackets(errors.path[i, -1], errors.path_stderr[i, -1]),
                 "0",
                 "" if len(found.errors) == 1 else f"at {place}",

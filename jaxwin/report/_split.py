@@ -20,8 +20,8 @@ class Split:
     """Normalised points, some of them held out, each class in its share.
 
     labels: from 0; all 0 where there are none, and `classes` is then empty. shape: of
-    an image, (height, width, channels); None for what is no image. digest: of all of
-    it, to know the data again. scale, centre: points = scale (raw - centre).
+    an image, (height, width, channels); None for what is no image. digest: of points,
+    labels and cut, to know the data again. scale, centre: points = scale (raw - centre).
     """
 
     name: str
@@ -59,6 +59,8 @@ def split_data(
     shape: Any = None,
 ) -> Split:
     """Select, normalise, and hold out a share of each class.
+
+    Centre, scale and principal directions are those of all points, held-out ones too.
 
     Args:
         data: The data set.
@@ -103,7 +105,7 @@ def split_data(
         share=held_out,
         scale=normal.scale,
         centre=normal.center,
-        digest=sha256(f"{sha256(points)} {sha256(out)}".encode()),
+        digest=sha256(f"{sha256(points)} {sha256(labels)} {sha256(out)}".encode()),
     )
 
 

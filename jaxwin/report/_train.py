@@ -227,6 +227,7 @@ def _measured(
             {"population" if source.split is None else "data set": source.law},
             log_snrs(source.spread),
             draw=draw,
+            of=source.own_optimum(name),
             # Networks are the faster, the larger the block.
             block_size=256,
             **options.options(f"errors {name}", jr.fold_in(errors_key, i)),
@@ -279,8 +280,9 @@ def _summary(
     parameters: how many. loss: of the last chunk. failures: chunks undone since the
     loss was not finite. errors: by where the clean points came from, along `log_snr`:
     `loss` E|x0 - D|^2, `optimum` the same of the optimal denoiser, `error` E|D - D*|^2,
-    each with its stderr, and `path`, the KL divergence of backward paths from noise to
-    the end. along: `error` after each `step` of training, along the same log-SNRs.
+    each with its stderr, and `path`, int (1/2) error d snr: at points of the optimum's
+    own law the KL divergence of backward paths, in nats. along: `error` after each
+    `step` of training, along the same log-SNRs.
     """
     split = source.split
     return {

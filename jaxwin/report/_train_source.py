@@ -58,6 +58,10 @@ class Source:
         """Standard deviation of a coordinate."""
         return float(jnp.sqrt(self.law.moments().total_variance() / self.law.dimension))
 
+    def own_optimum(self, place: str) -> str | None:
+        """The optimum whose law the points of one of `draws` are of."""
+        return {"population": "population", "training data": "data set"}.get(place)
+
     def draws(self) -> dict[str, Any]:
         """Where clean points come from, by name: `draw(key)`."""
         if self.split is None:

@@ -22,14 +22,15 @@ class DenoiserErrors(eqx.Module):
 
     Averages are over x = alpha x0 + sigma z, x0 of one law, alpha^2 + sigma^2 = 1, from
     the least noise to the most. loss: E|x0 - D|^2. error: E|D - D*|^2 of each optimum.
-    score_error: alpha^2 / sigma^4 times that, E|s - s*|^2 on the OU clock. path: what
-    the errors below this noise cost, int (1/2) E|D - D*|^2 d snr = int_0^T E|s - s*|^2
-    dt in OU time: the KL divergence of backward paths from a shared start; from the
-    least noise on. For the optimum of the very law the points are of, loss = its own
-    loss + error.
+    score_error: alpha^2 / sigma^4 times that, E|s - s*|^2 on the OU clock. path: the
+    integrated error int (1/2) E|D - D*|^2 d snr = int_0^T E|s - s*|^2 dt in OU time,
+    from the least noise on. For the optimum of the law that the points are `of` (only
+    there), loss = its own loss + error, and `path` is the KL divergence of the exact
+    backward paths from those of D, begun at one law.
     """
 
     optima: tuple[str, ...] = eqx.field(static=True)
+    of: str | None = eqx.field(static=True)
     count: int = eqx.field(static=True)
     method: str = eqx.field(static=True)
     noise: Float[np.ndarray, " t"] = field(("noise",), "OU time")
@@ -61,12 +62,14 @@ class DenoiserErrors(eqx.Module):
 
     @property
     def bound(self) -> Float[np.ndarray, "o t"]:
-        """Pinsker's sqrt(path / 2), at most one.
+        """Pinsker's sqrt(path / 2), at most one; NaN of other optima than `of`.
 
         It bounds the total variation between what the exact and this denoiser generate
-        from one start at that noise, whose law is that of the noised points.
+        from one start at that noise, of the law of the noised points. Of points of
+        another law the errors are not taken where the exact paths go.
         """
-        return np.minimum(np.sqrt(self.path / 2), 1.0)
+        own = np.array([name == self.of for name in self.optima])[:, None]
+        return np.where(own, np.minimum(np.sqrt(self.path / 2), 1.0), np.nan)
 
 
 def denoiser_errors(
@@ -75,6 +78,7 @@ def denoiser_errors(
     log_snr: AnyArray,
     *,
     draw: Callable[[Key], Point] | None = None,
+    of: str | None = None,
     num_replicas: int = 4096,
     key: Key | None = None,
     block_size: int = 64,
@@ -93,14 +97,16 @@ def denoiser_errors(
         optima: D* by name: laws, or other denoisers.
         log_snr: At least 2 log-SNRs, increasing.
         draw: `draw(key)`, a clean point; of the first optimum, a law, if left out.
+        of: Name of the optimum whose law `draw` draws from, if there is one; the first
+            if `draw` is left out.
         num_replicas: Noised points.
         key: Random key; `jax.random.key(0)` if left out.
         block_size: Replicas at once.
         options: Handed on to `execution.run`.
 
     Raises:
-        BadInput: No optima; log-SNRs that do not increase; neither `draw` nor a law to
-            draw from.
+        BadInput: No optima, or none of the name `of`; log-SNRs that do not increase;
+            neither `draw` nor a law to draw from.
         FloatingPointError: A denoiser gives NaN or infinity.
 
     References:
@@ -115,8 +121,11 @@ def denoiser_errors(
         )
     if not optima:
         raise BadInput("`optima` is empty; name at least one optimal denoiser.")
-    first = next(iter(optima.values()))
+    if of is not None and of not in optima:
+        raise BadInput(f"`of` is {of!r}; it must be one of {', '.join(optima)}.")
+    name, first = next(iter(optima.items()))
     if draw is None:
+        of = name if of is None else of
         if not isinstance(first, AbstractTarget):
             raise BadInput(
                 "`draw` is left out and the first of `optima` is no law; give "
@@ -137,6 +146,7 @@ def denoiser_errors(
     spread = np.sum((share * (blocks - path)) ** 2, axis=0)
     return DenoiserErrors(
         optima=tuple(optima),
+        of=of,
         count=found.count,
         method="squared distances at noised points; no backward run",
         noise=0.5 * np.logaddexp(0.0, -noisier),
