@@ -23,8 +23,9 @@ class Network:
 
     dimension: of a point. shape: (height, width, channels) of images, for "unet".
     width: features of a layer, channels at full resolution, or random features. depth:
-    residual layers, or resolutions; random features have none. num_labels: labels it can be asked for; 0 for
-    none. bfloat16: compute in bfloat16, parameters stay in float32.
+    residual layers, or resolutions; random features have none. num_labels: labels it
+    can be asked for; 0 for none. bfloat16: compute in bfloat16, parameters stay in
+    float32.
     """
 
     kind: Kind

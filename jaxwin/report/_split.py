@@ -21,7 +21,8 @@ class Split:
 
     labels: from 0; all 0 where there are none, and `classes` is then empty. shape: of
     an image, (height, width, channels); None for what is no image. digest: of points,
-    labels and cut, to know the data again. scale, centre: points = scale (raw - centre).
+    labels and cut, to know the data again. scale, centre: points = scale times
+    (raw - centre).
     """
 
     name: str
