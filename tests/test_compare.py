@@ -57,6 +57,7 @@ def same():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_law_as_its_own_model_deviates_nowhere(same):
     found = same.summary
     assert set(found) == KEYS
@@ -77,6 +78,7 @@ def test_the_law_as_its_own_model_deviates_nowhere(same):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_page_and_the_files_of_a_comparison(same, tmp_path):
     page = Page(same.page)
     assert "times" in page.ids
@@ -93,6 +95,7 @@ def test_the_page_and_the_files_of_a_comparison(same, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_exact_network_deviates_nowhere():
     # Behind the seam of trained networks.
     with jax.numpy_dtype_promotion("standard"):
@@ -103,6 +106,7 @@ def test_an_exact_network_deviates_nowhere():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_wrong_weights_are_wrong_shares():
     wrong = GaussianMixture.isotropic([[1.0], [-1.0]], 0.05, [0.75, 0.25])
     found = compared(as_function(wrong)).summary
@@ -114,6 +118,7 @@ def test_wrong_weights_are_wrong_shares():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_wrong_means_are_wrong_times_and_right_shares():
     wrong = GaussianMixture.isotropic([[1.5], [-1.5]], 0.05)
     told = compared(as_function(wrong)).summary["deviates"]
@@ -123,6 +128,7 @@ def test_wrong_means_are_wrong_times_and_right_shares():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_data_have_two_optima_and_the_data_set_copies():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 60)

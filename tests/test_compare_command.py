@@ -76,6 +76,7 @@ def test_a_plan_is_printed(capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_network_that_was_just_trained(capsys, tmp_path):
     with jax.numpy_dtype_promotion("standard"):
         train = ["train", "--quiet", *MIXTURE, "--steps", "200", "--quick"]
