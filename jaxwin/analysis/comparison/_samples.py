@@ -74,7 +74,8 @@ def sample_quality(
     error = lambda a: np.std(a, ddof=1) / np.sqrt(len(a))
     entropy, held = _entropies(told), _entropies(real)
     ratio = near.mean() / base.mean()
-    relative = np.hypot(error(near) / near.mean(), error(base) / base.mean())
+    # Not of the logarithm: copies have no distance at all.
+    ratio_error = np.hypot(error(near), ratio * error(base)) / base.mean()
     number = lambda value: np.asarray(value, np.float64)
     return SampleQuality(
         num_samples=len(told),
@@ -90,7 +91,7 @@ def sample_quality(
         distance=number(near.mean()),
         held_out_distance=number(base.mean()),
         distance_ratio=number(ratio),
-        distance_ratio_stderr=number(ratio * relative),
+        distance_ratio_stderr=number(ratio_error),
         copied=number(np.mean(near < np.quantile(base, 0.01))),
     )
 
