@@ -111,6 +111,20 @@ def test_generated_points_have_the_law():
     assert np.all(np.abs(inside.var(axis=0) - 0.2) < 4 * 0.2 * np.sqrt(2 / len(inside)))
 
 
+def test_units_do_not_matter():
+    """Data of any size: a scale of the law is a scale of its samples."""
+    made = []
+    for scale in (1.0, 100.0):
+        law = GaussianMixture.isotropic([[2.0 * scale], [-scale]], 0.2 * scale**2)
+        moments = law.moments()
+        spread = jnp.sqrt(moments.total_variance())
+        points = comparison.generate(
+            law, 8, jr.key(2), mean=moments.mean, spread=spread, num_steps=8
+        )
+        made.append(np.asarray(points) / scale)
+    np.testing.assert_allclose(made[1], made[0], rtol=1e-8)
+
+
 def test_generate_refuses():
     law = GaussianMixture.isotropic([[0.0]], 1.0)
     with pytest.raises(BadInput, match="at least 1"):

@@ -125,7 +125,7 @@ def denoiser_errors(
         raise BadInput(f"`of` is {of!r}; it must be one of {', '.join(optima)}.")
     name, first = next(iter(optima.items()))
     if draw is None:
-        of = name if of is None else of
+        of = name
         if not isinstance(first, AbstractTarget):
             raise BadInput(
                 "`draw` is left out and the first of `optima` is no law; give "

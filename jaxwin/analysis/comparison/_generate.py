@@ -54,9 +54,11 @@ def generate(
         )
     mean = jnp.asarray(mean)
     spread = jnp.asarray(spread, mean.dtype)
-    times = edm_rho(EDM(), FROM * spread, TO * spread, num_steps).astype(mean.dtype)
+    # The published clock ends at 80, whatever the units of the data.
+    clock = EDM(FROM * spread)
+    times = edm_rho(clock, clock.sigma_max, TO * spread, num_steps).astype(mean.dtype)
     blocks = [
-        _block(denoiser, mean, times, key, jnp.asarray(first, jnp.int32))
+        _block(denoiser, clock, mean, times, key, jnp.asarray(first, jnp.int32))
         for first in range(0, count, BATCH)
     ]
     samples = jnp.concatenate(blocks)[:count]
@@ -70,6 +72,7 @@ def generate(
 @eqx.filter_jit
 def _block(
     denoiser: AbstractDenoiser,
+    clock: EDM,
     mean: Float[Array, " d"],
     times: Float[Array, " t"],
     key: Key,
@@ -81,7 +84,7 @@ def _block(
         jr.fold_in(start_key, number), mean.shape, mean.dtype
     )
     xs = mean[None] + times[0] * jax.vmap(normal)(numbers)
-    score = ExactScore(denoiser, EDM())
+    score = ExactScore(denoiser, clock)
     xs = sample_block(HeunFlow(), score, xs, times, path_key, first)
     last = times[-1]
     return xs + last**2 * denoiser.score_many(xs, jnp.ones_like(last), last)
