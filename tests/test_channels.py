@@ -159,6 +159,7 @@ def test_label_posterior_is_bayes_rule(name):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_soft_labels_are_those_of_observations(name):
     # Purity and label frequencies, two ways, 20,000 draws each; and calibration.
@@ -240,6 +241,7 @@ def test_u_turn_of_two_classes_flips_as_printed():
         assert abs(other.mean() - printed) < 4 * other.std() / np.sqrt(COUNT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_clones_are_distributed_as_the_law(name):
     # The U-turn leaves the law as it is: first two moments, 20,000 clones.

@@ -15,9 +15,12 @@ from pages import Page, times_at
 from jaxwin._checks import BadInput
 from jaxwin.datasets import from_arrays
 from jaxwin.report import compare_of, plan_compare, write_study
+from jaxwin.report._compare import subject_of
+from jaxwin.report._compare_certificate import _between
 from jaxwin.report._compare_memory import memory
 from jaxwin.report._compare_subject import InSingle
 from jaxwin.report._compare_times import TimePair
+from jaxwin.report._measuring import Measuring
 from jaxwin.report._train_source import source_of
 from jaxwin.targets import (
     AbstractDenoiser,
@@ -31,7 +34,7 @@ KEYS = {
     *("name", "model", "source", "digest", "n", "held_out", "d", "classes"),
     *("num_points", "bandwidth", "accuracy", "findings", "deviates", "skipped"),
     *("worst", "memory", "errors", "times", "agreement", "spectra", "samples"),
-    "late_start",
+    *("late_start", "certificates"),
 }
 LAW = GaussianMixture.isotropic([[1.0], [-1.0]], 0.05)
 FEW = {"quick": True, "num_replicas": 512}
@@ -75,6 +78,10 @@ def test_the_law_as_its_own_model_deviates_nowhere(same):
     assert "population denoiser, to rounding" in found["findings"][0]
     assert found["memory"] is None
     assert set(found["skipped"]) == {"late_start"}
+    for known in found["certificates"].values():
+        assert max(known["bound"]) < 1e-9
+        error = np.array(known["deviation_stderr"])
+        assert np.all(np.array(known["deviation"]) < 5 * error + 1e-3)
 
 
 @pytest.mark.slow
@@ -112,6 +119,11 @@ def test_wrong_weights_are_wrong_shares():
     found = compared(as_function(wrong)).summary
     assert found["deviates"]["errors"]
     assert found["deviates"]["classes"]
+    for known in found["certificates"].values():
+        slack = 5 * np.array(known["deviation_stderr"])
+        bound = np.array(known["bound"])
+        assert np.all(np.array(known["deviation"]) < bound + slack)
+        assert bound[-1] > 0.05
     samples = found["samples"]
     assert abs(samples["share"][0] - 0.75) < 4 * samples["share_stderr"][0]
     assert samples["energy"] > 2 * samples["energy_stderr"]
@@ -166,7 +178,41 @@ def test_models_that_do_not_answer_are_one_line():
 
 def test_other_data_are_refused_by_their_digest():
     with pytest.raises(BadInput, match="--other-data"):
-        compare_of(as_function(LAW), LAW, digest="0" * 64, **FEW)
+        compare_of(as_function(LAW), LAW, origin={"digest": "0" * 64}, **FEW)
+
+
+def test_points_are_chosen_as_in_the_training():
+    rng = np.random.default_rng(0)
+    data = from_arrays(rng.normal(size=(60, 4)), np.repeat([0, 1, 2], 20))
+    chosen = {"classes": "0,2", "normalize": "unit", "pca": 2}
+    origin = source_of(data, seed=3, held_out=0.25, **chosen).origin
+    assert json.loads(json.dumps(origin)) == origin
+
+    def subject(**options):
+        model = FunctionDenoiser(lambda x, a, s: a * x)
+        measuring = Measuring(full=1000, seed=0, quick=True)
+        return subject_of(model, data, measuring, name="", model_name="", **options)
+
+    again = subject(origin=origin).source
+    assert again.digest == origin["digest"]
+    assert again.split is not None
+    assert again.split.held_out.shape == (10, 2)
+    with pytest.raises(BadInput, match="--other-data"):
+        subject(origin=origin, pca=3)
+    foreign = {key: value for key, value in origin.items() if key != "digest"}
+    assert subject(origin=foreign, pca=3).source.dimension == 3
+    assert subject().source.dimension == 4
+
+
+def test_certified_times_are_where_the_band_crosses():
+    noises = np.linspace(0.0, 2.0, 5)
+    kept = np.array([1.0, 0.9, 0.7, 0.6, 0.5])
+    between = lambda bound, level: _between(noises, kept, np.full(5, bound), level)
+    # Straight lines between noises: 0.9 - 0.05 to 0.7 - 0.05 falls to 0.75 half way.
+    assert between(0.05, 0.75) == pytest.approx((0.75, 1.0))
+    assert between(0.0, 0.75) == pytest.approx((0.875, 0.875))
+    assert between(0.3, 0.75) == pytest.approx((0.0, np.inf))
+    assert between(0.2, 0.75) == pytest.approx((0.25, 1.75))
 
 
 def test_the_plan_counts_evaluations():

@@ -87,8 +87,9 @@ def test_a_network_that_was_just_trained(capsys, tmp_path):
         assert "--other-data" in refused(capsys, "--model", "net", *other)
         assert cli.main([*LINE, *entry, "--other-data", "--out", "there"]) == 0
     told = json.loads(capsys.readouterr().out)
-    alone = ["--model", "net/network", *MIXTURE]
-    assert "no summary.json" in refused(capsys, *alone)
+    # The network's own folder is enough: it says what it was trained on.
+    (tmp_path / "net" / "network").rename(tmp_path / "alone")
+    assert "--other-data" in refused(capsys, "--model", "alone", *other)
     assert told["model"] == "net"
     assert told["errors"]["population"]["population"]["path"] > 0
     assert (tmp_path / "there" / "index.html").exists()

@@ -94,6 +94,7 @@ def test_points_that_are_refused():
             comparison.sample_quality(samples, unseen, TRAIN, Linear())
 
 
+@pytest.mark.slow
 def test_generated_points_have_the_law():
     """Two clusters of a line in the plane: moments, and the share of each cluster."""
     law = GaussianMixture.isotropic([[2.0, 0.5], [-2.0, 0.5]], 0.2, [0.7, 0.3])

@@ -93,6 +93,7 @@ def test_bad_dilated_grids_are_refused(arguments, message):
         dilated(LINE, *arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "plain", "stretch"), AT_1E4)
 def test_mode_weights_of_the_reference_table(steps, plain, stretch):
     for share, times in (

@@ -534,6 +534,7 @@ def test_guidance_at_0_and_1():
 # Starts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [0.5, 1.5])
 def test_starts_have_their_law(t):
     keys = jr.split(KEY, 20_000)

@@ -130,6 +130,7 @@ RETURNS = {  # bandwidth, time: squared displacement of 0.5 and of 1.0 in a U-tu
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", some(RETURNS, [(0.0, 0.2), (0.5, 0.1)]))
 def test_published_u_turn_displacement(level):
     bandwidth, t = level

@@ -337,6 +337,7 @@ def draws_of(law, x, alpha, sigma):
     return jax.vmap(sample)(jr.split(jr.key(21), DRAWS))
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("d", "kappa", "dtype"),

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.linalg
 from jaxtyping import Array
 
 from jaxwin.analysis import late_start
 from jaxwin.analysis.late_start._classifier import uncertainty
+from jaxwin.analysis.late_start._floor import floor_of
 from jaxwin.execution._block import _round
 from jaxwin.io import to_dataset
 from jaxwin.metrics import frechet
@@ -326,14 +328,46 @@ def check_row(row, one, both):
 
 
 def test_table_is_of_two_sweeps(found):
-    made = tabled(samplers={"DDIM": late_start.SAMPLERS["DDIM"]}, steps=(3,))
+    few = {"samplers": {"DDIM": late_start.SAMPLERS["DDIM"]}, "steps": (3,)}
+    made = tabled(**few, unseen=data(400)[200:])
     (row,) = made.rows.values()
     check_row(row, "DDIM", (found, by(linear(), kind="gaussian")))
     told = json.loads(json.dumps(made.to_json(), allow_nan=False))
     assert told["rows"]["DDIM_3"]["gain"]["value"] == row.gain.value
     assert told["rows"]["DDIM_3"]["vanilla"]["entropy"] == float(row.vanilla.entropy)
     assert sum(told["data"]["share"]) == pytest.approx(1)
+    assert told["data"]["floor"]["num_samples"] == SIZE * BATCHES
     assert to_dataset(made)["rows.DDIM_3.gaussian.entropy"].attrs["units"] == "bits"
+
+
+def test_floor_is_of_random_subsets():
+    """Mean over subsets without replacement; by NumPy and SciPy from other subsets."""
+    reference = late_start.feature_moments(linear(), data())
+    points = np.asarray(data(300)[200:])
+
+    def floor(count, replicates):
+        return floor_of(linear(), reference, points, count, replicates, jr.key(3))
+
+    def by_hand(rows):
+        seen = rows @ MAP
+        covariance = np.cov(seen, rowvar=False)
+        root = np.real(scipy.linalg.sqrtm(covariance @ reference.covariance))
+        trace = np.trace(covariance + reference.covariance - 2 * root)
+        return np.sum((seen.mean(axis=0) - reference.mean) ** 2) + trace
+
+    whole = floor(1000, 3)
+    assert (whole.num_samples, whole.num_points) == (100, 100)
+    assert float(whole.frechet_stderr) < 1e-12
+    np.testing.assert_allclose(whole.frechet, by_hand(points), rtol=1e-9)
+    rng = np.random.default_rng(0)
+    others = [by_hand(rng.permutation(points)[:20]) for _ in range(200)]
+    some = floor(20, 200)
+    error = np.hypot(some.frechet_stderr, np.std(others) / np.sqrt(200))
+    assert abs(some.frechet - np.mean(others)) < 4 * error
+    # Few samples are further away than many: that is the bias it is made to show.
+    assert some.frechet > whole.frechet + 4 * error
+    with pytest.raises(ValueError, match="`replicates`"):
+        floor(20, 1)
 
 
 def test_tables_that_are_refused():

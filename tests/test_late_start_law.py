@@ -78,6 +78,7 @@ def by_scipy(p, s, kind, variance=0.0):
     return weight, kl, whole(lambda x: abs(pt(x) - q(x))) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("p", "kind"), TABLE)
 def test_table_of_class_weights(p, kind):
     found = late_start.law(two(p), CLOCK, TIMES, start=kind)
@@ -170,6 +171,7 @@ def test_moments_are_an_affine_identity():
         assert np.array_equal(other.covariance, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [(7, 40), (200, 12)])
 def test_low_rank_start_is_the_gaussian(points):
     # Fewer points than dimensions, and more.
@@ -208,6 +210,7 @@ def test_elbow_of_the_two_deltas():
     assert not bool(late_start.elbow(times, -(times**2)).found)
 
 
+@pytest.mark.slow
 def test_automatic_start_of_two_deltas():
     # What is misplaced crosses 0.002 where scipy says so.
     choose = lambda **options: late_start.automatic(two(0.8), CLOCK, **options)

@@ -124,6 +124,7 @@ def test_scores_of_a_block_are_those_of_its_points():
     np.testing.assert_allclose((alpha * found - x) / sigma**2, score, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_labels_ask_for_a_class_and_guide():
     kinds = exact_denoiser(MIXTURE, num_labels=3)
     x, alpha, sigma = jnp.ones(3), jnp.asarray(0.8), jnp.asarray(0.6)

@@ -130,6 +130,7 @@ def least_loss(weighting: str, levels: str) -> float:
     return scipy.integrate.quad(lambda l: at(-l / 2 - shift) / 8, -4, 4)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weighting", "levels"),
     [

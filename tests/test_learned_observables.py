@@ -168,6 +168,23 @@ def test_potential_and_spectra():
 
 
 @pytest.mark.slow
+def test_certificate_of_windows():
+    """Path divergence of U-turns: none of the exact score, of a wrong law its own."""
+    wrong = GaussianMixture.isotropic([[1.0, 0.2], [-1.0, 0.1], [0.0, -0.8]], 0.15)
+    options = {"labels": 1, "end": 0.01, "num_replicas": 128, "block_size": 16}
+
+    def path(denoiser):
+        return information.score_error_certificate(
+            denoiser, SMALL, [0.3, 1.0], **options
+        ).path
+
+    assert np.all(path(exact_denoiser(SMALL)) < 1e-12)
+    exact = path(wrong)
+    assert np.all(exact > 1e-3)
+    np.testing.assert_allclose(path(exact_denoiser(wrong)), exact, rtol=1e-6)
+
+
+@pytest.mark.slow
 def test_errors_of_the_exact_network_are_zero():
     found = comparison.denoiser_errors(
         exact_denoiser(SMALL), {"population": SMALL}, LEVELS, num_replicas=128

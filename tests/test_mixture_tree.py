@@ -148,6 +148,7 @@ def test_a_clock_that_ends_early():
     assert on.answers[4] == "not resolvable above t_max"
 
 
+@pytest.mark.slow
 def test_json_and_netcdf():
     found = mixture_tree(two_levels(100, 5), 0.1)
     nodes = to_json({"tree": found})["tree"]["nodes"]

@@ -17,6 +17,7 @@ disagreement = jax.jit(speciation.disagreement)
 # Equidistant modes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("w", [0.5, 1 - 1e-6])
 def test_two_modes_are_the_closed_form(w):
     for s in (0.0, 1e-4, 0.4, 0.999999, 1.0, 1.7, 4.0, 9.0, 25.0):

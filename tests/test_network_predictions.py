@@ -121,6 +121,7 @@ def exact():
 # Five predictions, five clocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", some(CASES, FAST))
 def test_every_prediction_gives_back_the_law(exact, case):
     found = answers(perfect(*case), *noised(np.linspace(-8.0, 8.0, 33)))
@@ -405,6 +406,7 @@ def test_information_through_a_python_function():
     np.testing.assert_allclose(found.information, exact.information, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", some([None, 2], [2]))
 def test_spectra_through_a_python_function(count):
     host = from_network(mean_numpy, batched=True, host=True)

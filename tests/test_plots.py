@@ -95,6 +95,7 @@ def test_spectrum_of_rank_one_and_of_an_exact_law():
     assert to_png(figure).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_agreement_draws_all_classes_and_every_pair(agreed):
     axes: Any = agreement(agreed, CLASSES).axes[0]
     lines = curves(axes)
@@ -391,6 +392,7 @@ def test_regimes_are_shaded_and_named(collapsed, agreed):
     np.testing.assert_array_equal(phi.get_ydata(), agreed.phi)
 
 
+@pytest.mark.slow
 def test_regime_two_is_absent_where_collapse_comes_first(collapsed):
     half = float(collapsed.t_half.time)
     axes: Any = regimes(collapsed, times_at(half / 2)).axes[0]

@@ -104,6 +104,7 @@ def test_reduced_moments(name):
     assert rank < D
 
 
+@pytest.mark.slow
 def test_lift_is_exact_in_law():
     """10,000 draws, seed 2: a direction of x has the mixture's distribution (KS)."""
     law, _ = LAWS["low rank"]

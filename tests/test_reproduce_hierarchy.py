@@ -84,6 +84,7 @@ def test_phase_diagram_is_that_of_the_closed_form():
     ]
 
 
+@pytest.mark.slow
 def test_naive_thresholds_match_the_mean_belief():
     """Against the printed SNRs, and against beliefs drawn leaf by leaf."""
     printed = {(32, 8): 3.564, (16, 4): 2.045, (8, 2): 0.354, (8, 3): 2.141}

@@ -141,6 +141,7 @@ def test_wrong_scores_are_caught(process):
     assert z(seen(DPMSolverPP(), process=process)) > 8
 
 
+@pytest.mark.slow
 def test_a_deterministic_step_is_the_probability_flow():
     """The same point as `fairness.ProbabilityFlow`, which has its own grid."""
     observed = seen(DPMSolverPP(1), grid=grid(log_snr=CLEAN, steps=16))
@@ -199,6 +200,7 @@ def at_no_noise(x):
     return jnp.exp(LAW.label_log_posterior(x, 1.0, 0.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "score",
     [
@@ -257,6 +259,7 @@ def test_there_is_no_label_posterior():
 # The clean end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.0, 1e-6])
 def test_below_the_end_nothing_moves(noise):
     """Concrete and traced; at sigma = 0 the posterior mean is the point itself."""

@@ -175,6 +175,10 @@ def test_certificate_of_all_labels_is_a_drop_of_divergence():
     found = information.score_error_certificate(wrong, THREE, [0.0, 0.4, 2.0])
     exact = [divergence(0.0) - divergence(t) for t in (0.0, 0.4, 2.0)]
     np.testing.assert_allclose(found.path, exact, rtol=0, atol=1e-9)
+    # Runs that stop before the clean end.
+    found = information.score_error_certificate(wrong, THREE, [0.3, 2.0], end=0.3)
+    exact = [divergence(0.3) - divergence(t) for t in (0.3, 2.0)]
+    np.testing.assert_allclose(found.path, exact, rtol=0, atol=1e-9)
 
 
 @pytest.mark.slow
@@ -183,11 +187,12 @@ def test_sampled_certificate():
     """4,096 draws, seed 0: z < 4 against quadrature, for a part and for all labels."""
     wrong = lambda x, alpha, sigma: THREE.score(x, alpha, sigma) + 0.3 * jnp.sin(x)
     ends = [0.3, 1.0]
-    for labels in (None, 1):
+    for labels, last in ((None, 0.0), (1, 0.0), (1, 0.2)):
+        options = {"labels": labels, "end": last}
         found = information.score_error_certificate(
-            wrong, THREE, ends, labels=labels, method="sampled", num_replicas=4096
+            wrong, THREE, ends, method="sampled", num_replicas=4096, **options
         )
-        exact = information.score_error_certificate(wrong, THREE, ends, labels=labels)
+        exact = information.score_error_certificate(wrong, THREE, ends, **options)
         assert np.all(np.abs(found.path - exact.path) < 4 * found.error)
         assert np.all(found.error < 0.05 * exact.path)
     exact = information.score_error_certificate(THREE, THREE, ends)
@@ -213,3 +218,6 @@ def test_bad_input():
         information.score_error_certificate(TWO, TWO, [1.0], method="quadrature")
     with pytest.raises(ValueError, match="`method`"):
         information.score_error_certificate(TWO, TWO, [1.0], method="guessed")
+    for last in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="`end`"):
+            information.score_error_certificate(TWO, TWO, [1.0], end=last)

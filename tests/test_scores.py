@@ -374,6 +374,7 @@ def test_exact_forms_at_the_clean_end(name, law):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOISY)
 def test_exact_forms_at_the_noisy_end(name):
     # No signal: the posterior is the prior, the law of x is N(0, I).

@@ -269,6 +269,7 @@ def slope(counts, errors) -> float:
     return -np.polyfit(np.log(counts), np.log(errors), 1)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @named(flows, ["Euler", "DPM++ 2M", "UniPC 2"])
 def test_order_on_a_gaussian(case):
@@ -437,6 +438,7 @@ EVERYWHERE = "EM", "DPM++ 2M", "EDM, churn", "exact"
 OTHERS = [clock for clock in GRIDS if clock != "ou"]
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "clock"),

@@ -460,6 +460,8 @@ def test_features_of_one_pass_are_those_of_their_own(found, number):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_resumed_pass_has_the_same_bits(found, tmp_path):
     measure = lambda count, **options: sweep(
         Empirical(DATA, JOINT),

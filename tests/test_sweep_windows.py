@@ -188,6 +188,7 @@ def test_times_of_pairs_by_matrices(swept):
             assert abs(float(table.pair_start[n, i, j]) - root) < 1e-8
 
 
+@pytest.mark.slow
 def test_windows_of_components_by_matrices(swept):
     given, table = swept
     both = set()

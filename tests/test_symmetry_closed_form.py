@@ -336,6 +336,7 @@ def test_pitchfork():
     near(np.log(x[1] / x[0]) / np.log(4), 0.5, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRIFTS)
 def test_branches_are_flat_places(name):
     """By gradient and curvature of the law's potential, by the law itself."""

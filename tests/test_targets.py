@@ -745,6 +745,7 @@ def test_everything_is_finite(name):
         assert np.all(np.isfinite(value)), key
 
 
+@pytest.mark.slow
 @every_kind
 def test_score_is_gradient_of_log_density(name):
     p = probe(name)
@@ -915,6 +916,7 @@ def test_translation_and_rotation(name):
             np.testing.assert_allclose(out[key][i, :NEAR], value, rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 @named([case for case in CASES if case.dimension == 1], ["isotropic 1-D"])
 def test_denoiser_by_quadrature(name):
     p = probe(name)
@@ -1068,6 +1070,7 @@ soft_labels = eqx.filter_jit(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @some_in_space(
     [

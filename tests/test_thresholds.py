@@ -44,6 +44,7 @@ def brute_tv(means, variances, weights, sets, t) -> float:
 # Two components, on the line through their means
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", list(E1))
 def test_two_components_at_printed_points(epsilon):
     both = windows.thresholds(PAIR, 0, [0, 1], epsilon)

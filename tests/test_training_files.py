@@ -241,12 +241,13 @@ def test_arrays_of_another_shape_are_refused(checkpoint):
 
 
 def test_loaded_is_saved(trained, tmp_path):
-    nowhere = trained._replace(failures=2)
+    origin = {"digest": "of the law", "selection": {"pca": 3, "classes": "1,8"}}
+    nowhere = trained._replace(failures=2, origin=origin)
     nowhere.by_level[0, 0] = np.nan
     save(nowhere, tmp_path / "net")
     found = load(tmp_path / "net")
     assert same(found, nowhere)
-    for name in ("network", "training", "failures"):
+    for name in ("network", "training", "failures", "origin"):
         assert getattr(found, name) == getattr(nowhere, name)
     for name in ("step", "loss", "loss_stderr", "by_level", "edges"):
         one, other = getattr(found, name), getattr(nowhere, name)

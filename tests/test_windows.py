@@ -78,6 +78,7 @@ def test_rows_sum_to_one_and_turns_are_reversible(found, feature):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", [0, 1])
 def test_trace_is_the_clone_agreement(found, feature):
     # phi = sum_c w_c A_cc, one estimator: to rounding.

@@ -104,10 +104,14 @@ class Common:
         tell(found.table)
         tell(f"Written to {place}")
 
-    def tell_plan(self, cost: "Plan | SymmetryPlan") -> None:
-        """What a run would cost."""
-        fields = dataclasses.asdict(cost) | {"reached": cost.reached}
-        tell(json.dumps(fields, indent=2) if self.json else str(cost))
+    def tell_plan(self, cost: Any, **parts: Any) -> None:
+        """What a run would cost, and parts of it that are planned on their own."""
+        fields = lambda one: dataclasses.asdict(one) | {"reached": one.reached}
+        told = fields(cost) | {name: fields(one) for name, one in parts.items()}
+        if self.json:
+            tell(json.dumps(told, indent=2))
+            return
+        tell("\n".join([str(cost), *(f"{k}: {v}" for k, v in parts.items())]))
 
     def tell_reached(self, worst: float, count: int) -> None:
         """Say so where the errors asked for would have taken too long."""

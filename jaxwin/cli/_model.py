@@ -1,6 +1,5 @@
 """A model named on the line: a folder of jaxwin train, or MODULE:NAME."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,26 +39,12 @@ def model_named(
         network = load(inner if inner.is_dir() else place)
     except BadInput as error:
         raise BadInput(str(error).replace("`folder`", "`model`")) from error
-    trained = _summary(place)
-    if not (other_data or {"source", "digest", "seed", "share"} <= trained.keys()):
+    origin = {} if network.origin is None else dict(network.origin)
+    if other_data:
+        origin.pop("digest", None)
+    elif "digest" not in origin:
         raise BadInput(
-            f"`model` is {model!r}, beside whose network there is no summary.json that "
-            f"says what it was trained on; give the folder that jaxwin train wrote, or "
-            f"use jaxwin compare --other-data."
+            f"`model` is {model!r}, which does not say what it was trained on; give a "
+            f"folder that jaxwin train wrote, or use jaxwin compare --other-data."
         )
-    options: dict[str, Any] = {"model_name": name}
-    # Only data are cut.
-    if trained.get("source") == "data":
-        options |= {"split_seed": trained.get("seed"), "held_out": trained.get("share")}
-    if not other_data:
-        options["digest"] = trained.get("digest")
-    return network.denoiser, options
-
-
-def _summary(place: Path) -> dict[str, Any]:
-    """What `jaxwin train` wrote beside the network; nothing if it is not there."""
-    try:
-        found = json.loads((place / "summary.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return network.denoiser, {"model_name": name, "origin": origin}

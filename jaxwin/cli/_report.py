@@ -46,20 +46,23 @@ class Report(Audit):
         audited = self.audited()
         model = None if self.model is None else model_named(self.model)
         data = self.data()
-        options: dict[str, Any] = {"num_steps": self.steps}
-        options |= self.selection() | audited | self.measuring()
-        beside = {} if model is None else model[1] | self.selection()
-        beside |= self.measuring()
+        chosen = {k: v for k, v in self.selection().items() if v is not None}
+        if model is not None:
+            # The points that it was trained on, unless others are asked for.
+            chosen = model[1].get("origin", {}).get("selection", {}) | chosen
+        options: dict[str, Any] = {"num_steps": self.steps} | audited
+        options |= chosen | self.measuring()
+        beside = ({} if model is None else model[1]) | chosen | self.measuring()
         if model is not None:
             # Before the diagnosis, which takes long.
             check_model(model[0], data, **beside)
         if self.plan:
+            costs: dict[str, Any] = {}
             with self.stages() as stage:
-                costs: list[Any] = [plan(data, stage=stage, **options)]
+                costs[""] = plan(data, stage=stage, **options)
                 if model is not None:
-                    costs.append(plan_compare(model[0], data, stage=stage, **beside))
-            for cost in costs:
-                self.tell_plan(cost)
+                    costs["model"] = plan_compare(model[0], data, stage=stage, **beside)
+            self.tell_plan(costs.pop(""), **costs)
             return
         with self.stages() as stage:
             diagnosis = diagnose(

@@ -35,7 +35,8 @@ class Trained(NamedTuple):
     denoiser: with the averaged parameters. step: at the end of each chunk. loss,
     loss_stderr: means over a chunk, as weighted. by_level: mean of |F - F*|^2 / d in
     bins of log(sigma / (alpha s)), NaN where a bin is empty; `edges` of the bins.
-    failures: chunks that were undone since the loss was not finite.
+    failures: chunks that were undone since the loss was not finite. origin: what it was
+    trained on, of JSON, as whoever trained it says; kept by `save`.
     """
 
     denoiser: NetworkDenoiser
@@ -47,6 +48,7 @@ class Trained(NamedTuple):
     by_level: Float[np.ndarray, "c b"]
     edges: Float[np.ndarray, " e"]
     failures: int
+    origin: dict[str, Any] | None = None
 
     @property
     def parameters(self) -> int:
@@ -181,6 +183,7 @@ def save(trained: Trained, folder: PathLike) -> None:
         "loss_stderr": number(trained.loss_stderr),
         "by_level": [number(row) for row in trained.by_level],
         "edges": number(trained.edges),
+        "origin": trained.origin,
     }
     write_arrays(folder, _arrays(trained.denoiser), about)
 
@@ -222,6 +225,7 @@ def load(folder: PathLike) -> Trained:
         by_level=number(about["by_level"]),
         edges=number(about["edges"]),
         failures=about["failures"],
+        origin=about.get("origin"),
     )
 
 

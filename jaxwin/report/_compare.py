@@ -42,9 +42,8 @@ def compare_of(
     *,
     name: str = "law",
     model_name: str = "model",
-    digest: str | None = None,
+    origin: dict[str, Any] | None = None,
     held_out: float | None = None,
-    split_seed: int | None = None,
     classes: Any = None,
     num_points: int | None = None,
     normalize: str | None = None,
@@ -67,15 +66,16 @@ def compare_of(
         source: The law, or the data that it was trained on.
         name: Of a law, for titles.
         model_name: For titles.
-        digest: That of the source that the model was trained on, to be checked.
-        held_out: Of data, as in `train_of`; so that the split is the same.
-        split_seed: Of that split; `seed` if left out.
-        classes: Of data only, as in `train_of`; so are the next four.
-        num_points: See `classes`. Of a law the n whose collapse is told, 1000 if left
+        origin: What the model was trained on, `Trained.origin`. Data are selected and
+            cut in the same way, but for the options that are given. Another source than
+            that of its digest is refused, if it has one.
+        held_out: Of data only, as in `train_of`; so are the next five.
+        classes: See `held_out`.
+        num_points: See `held_out`. Of a law the n whose collapse is told, 1000 if left
             out.
-        normalize: See `classes`.
-        pca: See `classes`.
-        shape: See `classes`.
+        normalize: See `held_out`.
+        pca: See `held_out`.
+        shape: See `held_out`.
         late_start: Whether labelled data get the table of late starts; not if quick, if
             left out.
         measuring: Fields of `Measuring`; replicas are noised points for the errors, and
@@ -93,9 +93,8 @@ def compare_of(
         options,
         name=name,
         model_name=model_name,
-        digest=digest,
+        origin=origin,
         held_out=held_out,
-        split_seed=split_seed,
         classes=classes,
         num_points=num_points if isinstance(source, Data) else None,
         normalize=normalize,
@@ -155,8 +154,7 @@ def subject_of(
     *,
     name: str,
     model_name: str,
-    digest: str | None = None,
-    split_seed: int | None = None,
+    origin: dict[str, Any] | None = None,
     **selection: Any,
 ) -> Subject:
     """What is compared, checked; its classifier is still missing.
@@ -164,9 +162,15 @@ def subject_of(
     Raises:
         BadInput: As `compare_of`.
     """
-    seed = options.seed if split_seed is None else split_seed
+    origin = {} if origin is None else origin
+    seed = options.seed
+    if isinstance(source, Data):
+        seed = origin.get("seed", seed)
+        given = {key: value for key, value in selection.items() if value is not None}
+        selection = {"held_out": origin.get("share")} | origin.get("selection", {})
+        selection |= given
     chosen = source_of(source, name=name, seed=seed, **selection)
-    if digest is not None and chosen.digest != digest:
+    if chosen.digest != origin.get("digest", chosen.digest):
         raise BadInput(
             f"{chosen.name} is not what {model_name} was trained on, or is split in "
             f"another way; give the same data and selection, or use jaxwin compare "

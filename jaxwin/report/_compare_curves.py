@@ -60,6 +60,7 @@ class ClassSurvival(eqx.Module):
     confusion: windows.Confusion
     exact_confusion: windows.Confusion
     classes: tuple[str, ...] = eqx.field(static=True)
+    labels: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def middle(self) -> list[TimePair]:
@@ -189,6 +190,7 @@ def survival_of(
         confusion=_without_blocks(confusion),
         exact_confusion=_without_blocks(exact),
         classes=tuple(subject.classes[c] for c in present),
+        labels=tuple(int(c) for c in present),
     )
 
 

@@ -35,6 +35,8 @@ def compare_figures(
         drawn["agreement"] = _agreement(found)
     if found.survival is not None:
         drawn["survival"] = _survival(found)
+    if found.certificates is not None:
+        drawn["certificates"] = _certificates(found)
     if shape is not None:
         groups = {"samples of the model": found.samples.points, "unseen data": unseen}
         drawn["samples"] = image_grids(groups, shape)
@@ -143,6 +145,27 @@ def _survival(found: Comparison) -> Any:
         "share still in the class after a U-turn",
         logarithmic=bool(exact.noise[-1] > 30 * exact.noise[0]),
         kinds=_kinds(found),
+    )
+
+
+def _certificates(found: Comparison) -> Any:
+    assert found.survival is not None
+    assert found.certificates is not None
+    noise, known = found.survival.exact.noise, found.certificates
+    series = [
+        Series(
+            name,
+            measured=(noise, known.deviation[i], known.stderr[i]),
+            predicted=(noise, known.bound[i]),
+        )
+        for i, name in enumerate(found.survival.classes[:MOST_DRAWN])
+    ]
+    return beside(
+        series,
+        "OU time",
+        "deviation of the survival",
+        logarithmic=bool(noise[-1] > 30 * noise[0]),
+        kinds={"measured": "model", "predicted": "bound"},
     )
 
 

@@ -13,6 +13,8 @@ from jaxwin.report._words import listed, with_error
 NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
 # OU time by which classes are forgotten earlier or later on average.
 SHIFT = 0.02
+# Classes whose certified times are told in words.
+MOST_TOLD = 3
 # A classifier below this accuracy does not tell classes of samples well.
 ACCURATE = 0.97
 
@@ -84,7 +86,8 @@ def _surely(found: Comparison) -> np.ndarray:
 
 def sentences(found: Comparison) -> list[str]:
     """The findings, most important first, as plain text."""
-    told = [_errors(found), _memory(found), _times(found), _fixed(found)]
+    told = [_errors(found), _memory(found), _times(found), _certificates(found)]
+    told += [_fixed(found)]
     told += [_samples(found), _late_start(found), _classifier(found)]
     return [sentence for sentence in told if sentence]
 
@@ -175,6 +178,30 @@ def _said(pair: TimePair, optimum: str) -> str:
     )
 
 
+def _certificates(found: Comparison) -> str:
+    known = found.certificates
+    if known is None:
+        return ""
+    spans = [
+        f"class {name} between {early:.3g} and {late:.3g}"
+        for name, early, late in zip(
+            known.of_class, known.earliest, known.latest, strict=True
+        )
+        if early > 0 and np.isfinite(late)
+    ]
+    if not spans:
+        return (
+            "The error of its score alone does not say when its classes are forgotten: "
+            "the bounds that it gives are too wide."
+        )
+    some = spans[:MOST_TOLD]
+    more = f" ({len(spans) - len(some)} more in the table)" if spans[MOST_TOLD:] else ""
+    return (
+        f"The error of its score alone, without a run, certifies when a class is half "
+        f"forgotten: {listed(some)}{more}."
+    )
+
+
 def _fixed(found: Comparison) -> str:
     fixed = found.fixed_points
     if fixed is None or fixed.first is not None:
@@ -225,7 +252,20 @@ def _late_start(found: Comparison) -> str:
     ]
     return (
         "A Gaussian late start, by the ratio of the best plain to the best Gaussian "
-        f"one: {'; '.join(filter(None, parts))}."
+        f"one: {'; '.join(filter(None, parts))}.{_floor(found)}"
+    )
+
+
+def _floor(found: Comparison) -> str:
+    """What bounds these distances from below, and draws their ratios towards 1."""
+    assert found.late_start is not None
+    floor = found.late_start.floor
+    if floor is None:
+        return ""
+    at = with_error(float(floor.frechet), float(floor.frechet_stderr))
+    return (
+        f" Unseen data are at {at}, {floor.num_samples} at a time as the samples are: "
+        f"no sampler can be expected below, which draws the ratios towards 1."
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jaxwin.analysis import Crossing
 from jaxwin.report._compare_findings import ACCURATE, sentences
 from jaxwin.report._compare_result import Comparison
@@ -44,6 +46,13 @@ SECTIONS = {
     "survival": (
         "Survival of classes",
         "Share of each class that is in it again after it was noised and taken back.",
+    ),
+    "certificates": (
+        "Certificates of the windows",
+        "How far the survival of a class is from the exact one (points), and what it "
+        "can be at most by the error of the score alone (lines): Pinsker's bound on "
+        "the total variation of U-turns, down to the noise at which runs end. The "
+        "error of their time grid is not part of it.",
     ),
     "fixed_points": (
         "Fixed points",
@@ -139,9 +148,31 @@ def _section(
             found.optimum.capitalize(): found.fixed_points.exact,
         }
         parts.append(bullets(f"{who}: {escape(one)}" for who, one in lines.items()))
+    if name == "certificates" and found.certificates is not None:
+        parts.append(_certified(found))
     if name == "late_start" and found.late_start is not None:
         parts.append(_starts(found))
     return section(name, title, *parts)
+
+
+def _certified(found: Comparison) -> str:
+    known, survival = found.certificates, found.survival
+    assert known is not None
+    assert survival is not None
+    rows = [
+        [
+            escape(pair.name),
+            _read(pair.model),
+            _read(pair.exact),
+            f"{early:.3g}" if early > 0 else "–",
+            f"{late:.3g}" if np.isfinite(late) else "–",
+        ]
+        for pair, early, late in zip(
+            survival.middle, known.earliest, known.latest, strict=True
+        )
+    ]
+    head = ["Half forgotten", "model", "exact", "not before", "not after"]
+    return table("OU times; the last two are certified", head, rows)
 
 
 def _starts(found: Comparison) -> str:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jaxwin.datasets import Data
 from jaxwin.report._compare import full_of, subject_of
+from jaxwin.report._compare_certificate import SHARE
 from jaxwin.report._compare_points import BATCH, REPLICATES, STARTED, STARTS
 from jaxwin.report._compare_subject import Subject
 from jaxwin.report._measuring import Measuring, Stage
@@ -20,8 +21,9 @@ from jaxwin.targets import AbstractDenoiser, AbstractTarget
 
 # Blocks of the pilot after the one that compiles.
 BLOCKS = 4
-# Evaluations of information and of a sample; of a start by all rows of the table.
-INFORMATION, SAMPLE, ROWS = 33, 49, 81
+# Evaluations of information and of a sample; of a start by all rows of the table; of a
+# path of a certificate.
+INFORMATION, SAMPLE, ROWS, CERTIFICATE = 33, 49, 81, 64
 # Seconds of compilation, of exact laws, figures and files; of a step of the classifier.
 REST, EACH_STEP = 60.0, 0.02
 
@@ -100,6 +102,8 @@ def _evaluations(subject: Subject) -> int:
     count = sizes.points * (LEVELS * draws + INFORMATION * draws // 2)
     if subject.labelled is not None:
         count += sizes.noises * sizes.steps * (2 * sizes.pairs + sizes.turns)
+        if subject.bandwidth is None:
+            count += CERTIFICATE * sizes.noises * sizes.points // SHARE
     return count + SAMPLE * sizes.samples
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxwin.analysis import comparison, late_start, speciation
+from jaxwin.report._compare_certificate import Certificates, certificates_of
 from jaxwin.report._compare_curves import (
     Agreement,
     ClassSurvival,
@@ -31,6 +32,7 @@ from jaxwin.report._compare_times import TimePair
 
 # More classes than that are not followed one by one.
 MOST_CLASSES = 64
+OF_CLASSES = "agreement", "survival", "certificates"
 
 
 class Comparison(eqx.Module):
@@ -44,6 +46,7 @@ class Comparison(eqx.Module):
     information: Information
     agreement: Agreement | None
     survival: ClassSurvival | None
+    certificates: Certificates | None
     fixed_points: FixedPoints | None
     spectra: SpectraPair
     samples: Samples
@@ -83,11 +86,14 @@ def compared(
     begun = lambda name: subject.options.stage and subject.options.stage(name)
     errors = errors_of(subject, keys[0])
     information = information_of(subject, keys[1], num_points)
-    agreement = survival = None
+    agreement = survival = certificates = None
     if "agreement" not in skipped:
         noises = _noises(subject)
         agreement = agreement_of(subject, keys[2], noises)
         survival = survival_of(subject, keys[3], noises)
+        if "certificates" not in skipped:
+            own = jr.fold_in(keys[3], 1)
+            certificates = certificates_of(subject, survival, own)
     fixed = None
     if "fixed_points" not in skipped:
         begun("fixed points")
@@ -102,6 +108,7 @@ def compared(
         information=information,
         agreement=agreement,
         survival=survival,
+        certificates=certificates,
         fixed_points=fixed,
         spectra=spectra,
         samples=samples,
@@ -121,10 +128,15 @@ def _skipped(subject: Subject, with_table: bool) -> dict[str, str]:
     found, size = {}, subject.source.dimension
     if subject.labelled is None:
         why = "There are fewer than two classes to be told apart."
-        found |= {"agreement": why, "survival": why}
+        found |= dict.fromkeys(OF_CLASSES, why)
     elif len(subject.classes) > MOST_CLASSES:
         why = f"More than {MOST_CLASSES} classes are not followed one by one."
-        found |= {"agreement": why, "survival": why}
+        found |= dict.fromkeys(OF_CLASSES, why)
+    elif subject.bandwidth is not None:
+        found["certificates"] = (
+            "A certificate bounds the distance to an exact law, and that of data is "
+            "not known."
+        )
     if size > MOST_DIRECTIONS:
         found["fixed_points"] = (
             f"Branches of fixed points are followed in at most {MOST_DIRECTIONS} "

@@ -54,7 +54,10 @@ def _summary(found: Comparison, source: Source) -> dict[str, Any]:
     `jaxwin train` has them. times: `collapse`, `speciation`, each class, `first
     symmetry breaking`; {model, exact, difference, stderr, low, high, agrees}; of data
     `exact` is the kernel density.
-    agreement: `phi` of both along `noise`. spectra: mean relative difference of leading
+    agreement: `phi` of both along `noise`. certificates: of a law, by class, bounds on
+    the total variation of U-turns from the error of the score, the deviation of the
+    survival that was measured, and the times between which the class is half forgotten
+    for sure, null where nothing is. spectra: mean relative difference of leading
     eigenvalues along `log_snr`. samples: class shares with what is expected, energy
     distance, and `quality`. late_start: the table.
     """
@@ -90,6 +93,9 @@ def _summary(found: Comparison, source: Source) -> dict[str, Any]:
             "exact": curve.exact.phi.tolist(),
             "exact_stderr": curve.exact.stderr.tolist(),
         },
+        "certificates": None
+        if found.certificates is None
+        else found.certificates.to_json(),
         "spectra": {
             "log_snr": spectra.log_snr.tolist(),
             "relative": spectra.relative.tolist(),

@@ -22,7 +22,7 @@ class Split:
     labels: from 0; all 0 where there are none, and `classes` is then empty. shape: of
     an image, (height, width, channels); None for what is no image. digest: of points,
     labels and cut, to know the data again. scale, centre: points = scale times
-    (raw - centre).
+    (raw - centre), before principal directions are taken.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Split:
     share: float
     digest: str
     scale: float
-    centre: Float[np.ndarray, " d"]
+    centre: Float[np.ndarray, " raw"]
 
     def pictures(self, points: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "m d"]:
         """Normalised points as they came, to be looked at."""

@@ -163,8 +163,9 @@ def train_of(
         progress=None if options.stage is None else options.stage("training"),
         watch=watch,
     )
+    trained = trained._replace(origin=chosen.origin)
     result = _measured(trained, chosen, options, watch)
-    return TrainedStudy(trained, chosen, _study(trained, chosen, result, options))
+    return TrainedStudy(trained, chosen, _study(trained, chosen, result))
 
 
 def _checkpoint(folder: Any) -> Path:
@@ -255,42 +256,34 @@ def _measured(
     )
 
 
-def _study(
-    trained: Trained, source: Source, result: Training, options: Measuring
-) -> Study:
+def _study(trained: Trained, source: Source, result: Training) -> Study:
     errors = result.errors
     return Study(
         command="train",
         title=source.name,
         results=result,
-        summary=_summary(trained, source, result, options),
+        summary=_summary(trained, source, result),
         figures=_figures(trained, source, result),
         table=_table(source, errors),
         attachments={"network": lambda place: save(trained, place)},
     )
 
 
-def _summary(
-    trained: Trained, source: Source, result: Training, options: Measuring
-) -> dict[str, Any]:
+def _summary(trained: Trained, source: Source, result: Training) -> dict[str, Any]:
     """Documented keys of `summary.json`.
 
-    source: "law" or "data"; `digest` of it. seed, share: of the cut. n, held_out:
-    points trained on and not; null for a law. network, training: the configurations.
-    parameters: how many. loss: of the last chunk. failures: chunks undone since the
-    loss was not finite. errors: by where the clean points came from, along `log_snr`:
-    `loss` E|x0 - D|^2, `optimum` the same of the optimal denoiser, `error` E|D - D*|^2,
-    each with its stderr, and `path`, int (1/2) error d snr: at points of the optimum's
-    own law the KL divergence of backward paths, in nats. along: `error` after each
-    `step` of training, along the same log-SNRs.
+    source: "law" or "data"; `digest` of it. Of data, seed and share of the cut, and
+    the selection. n, held_out: points trained on and not; null for a law. network,
+    training: the configurations. parameters: how many. loss: of the last chunk.
+    failures: chunks undone since the loss was not finite. errors: by where the clean
+    points came from, along `log_snr`: `loss` E|x0 - D|^2, `optimum` the same of the
+    optimal denoiser, `error` E|D - D*|^2, each with its stderr, and `path`, int (1/2)
+    error d snr: at points of the optimum's own law the KL divergence of backward paths,
+    in nats. along: `error` after each `step` of training, along the same log-SNRs.
     """
     split = source.split
     return {
-        "name": source.name,
-        "source": "law" if split is None else "data",
-        "digest": source.digest,
-        "seed": options.seed,
-        "share": None if split is None else split.share,
+        **source.origin,
         "n": None if split is None else len(split.train),
         "held_out": None if split is None else len(split.held_out),
         "d": source.dimension,

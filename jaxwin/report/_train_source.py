@@ -31,12 +31,25 @@ DEPTH = {"mlp": 3, "random_features": 1, "unet": 2}
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A law that points are drawn from afresh, or data of which some are held out."""
+    """A law that points are drawn from afresh, or data of which some are held out.
+
+    origin: how to have it again, of JSON. name; source: "law" or "data"; digest; of
+    data, seed and share of the cut, and selection, the options of `split_data`.
+    """
 
     law: AbstractTarget
     split: Split | None
-    name: str
-    digest: str
+    origin: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For titles."""
+        return self.origin["name"]
+
+    @property
+    def digest(self) -> str:
+        """Of the law, or of points, labels and cut."""
+        return self.origin["digest"]
 
     @property
     def dimension(self) -> int:
@@ -93,8 +106,9 @@ def source_of(
     if isinstance(source, Data):
         share = HELD_OUT if held_out is None else held_out
         split = split_data(source, held_out=share, seed=seed, **selection)
-        law = Empirical(split.train, split.labels)
-        return Source(law, split, split.name, split.digest)
+        origin = {"name": split.name, "source": "data", "digest": split.digest}
+        origin |= {"seed": seed, "share": share, "selection": _told(selection)}
+        return Source(Empirical(split.train, split.labels), split, origin)
     given = {"held_out": held_out} | selection
     foreign = [key for key in given if given[key] is not None]
     if foreign:
@@ -104,7 +118,15 @@ def source_of(
         )
     leaves = [sha256(np.asarray(a)) for a in jax.tree.leaves(source)]
     digest = sha256(" ".join([type(source).__name__, *leaves]).encode())
-    return Source(source, None, name, digest)
+    return Source(source, None, {"name": name, "source": "law", "digest": digest})
+
+
+def _told(selection: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, of JSON."""
+    plain = lambda value: (
+        value if isinstance(value, str) else np.asarray(value).tolist()
+    )
+    return {key: plain(v) for key, v in selection.items() if v is not None}
 
 
 def network_for(

@@ -10,7 +10,7 @@ import jax.random as jr
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from jaxwin._checks import check_one_of
+from jaxwin._checks import BadInput, check_one_of
 from jaxwin._typing import AnyArray, Key, Point, ScalarLike
 from jaxwin.analysis._line import LawOnALine, component_cuts, gauss_legendre
 from jaxwin.analysis.information._label_slopes import law_of
@@ -34,7 +34,7 @@ REACH, STEP = 9.0, 1 / 8
 class ScoreCertificate(eqx.Module):
     """Path-space divergence of a run with another score, and the bound it gives.
 
-    path: int_0^T E|s_hat - s|^2 dt along the exact reverse law started from p_T^S;
+    path: int_end^T E|s_hat - s|^2 dt along the exact reverse law started from p_T^S;
     error: of the quadrature, or the standard error.
     """
 
@@ -55,6 +55,7 @@ def score_error_certificate(
     noises: AnyArray,
     *,
     labels: Labels | None = None,
+    end: ScalarLike = 0.0,
     method: str | None = None,
     num_replicas: int = 8192,
     key: Key | None = None,
@@ -63,19 +64,21 @@ def score_error_certificate(
 ) -> ScoreCertificate:
     r"""Bound on what a wrong score does to a U-turn that starts from p_T^S.
 
-        TV(p_hat^{S,T}, p^{S,T})^2 <= (1/2) int_0^T E|s_hat - s|^2 (x_t) dt,
+        TV(p_hat^{S,T}, p^{S,T})^2 <= (1/2) int_end^T E|s_hat - s|^2 (x_t) dt,
 
     x_t of the exact reverse SDE from x_T ~ p_T^S: x_T is noised from p^S, its clean
     end is an exact posterior draw, and x_t lies on the bridge between the two. For all
     labels x_t ~ p_t, and with s_hat the score of a law q the integral is
-    KL(p || q) - KL(p_T || q_T). Errors of a time grid are not part of it. By
+    KL(p_end || q_end) - KL(p_T || q_T). Errors of a time grid are not part of it. By
     quadrature in one dimension, else by these draws.
 
     Args:
         score_hat: A denoiser (its `score`), or a function (x, alpha, sigma) -> score.
         source: The labelled law p, or one observed in OU time.
-        noises: OU times T >= 0, increasing.
+        noises: OU times T >= `end`, increasing.
         labels: The sub-mixture S; all labels if left out.
+        end: OU time at which runs stop: the integral and the bound are down to there.
+            At zero noise a law of points has no score, and a learned one no bound.
         method: "quadrature" (one dimension) or "sampled"; the first that the law allows
             if left out. For part of the labels quadrature takes some 1e7 label
             posteriors a T: sample laws that are not Gaussian mixtures.
@@ -85,7 +88,7 @@ def score_error_certificate(
         options: Handed on to `execution.run`.
 
     Raises:
-        BadInput: As `score_gap`.
+        BadInput: As `score_gap`; `end` is negative or beyond the first of the noises.
         ValueError: Quadrature in more than one dimension.
 
     References:
@@ -97,6 +100,12 @@ def score_error_certificate(
         np.ones(prior.size, bool) if labels is None else labels, prior, "labels"
     )
     noises = checked_times(noises)
+    if not 0 <= end <= noises[0]:
+        raise BadInput(
+            f"`end` is {float(end):g} and the first of `noises` {noises[0]:g}; runs "
+            f"must stop between no noise and there."
+        )
+    last = jnp.asarray(end, float)
     line = law.dimension == 1 and isinstance(law, GaussianMixture | LawOnALine)
     if method is not None:
         check_one_of(method, ("quadrature", "sampled"), "method")
@@ -107,7 +116,7 @@ def score_error_certificate(
         )
     everything = bool(np.all(mask | (np.asarray(prior) == -np.inf)))
     if line and method != "sampled":
-        given = score_hat, law, jnp.asarray(mask), jnp.asarray(noises)
+        given = score_hat, law, jnp.asarray(mask), last, jnp.asarray(noises)
         fine, coarse = (
             np.asarray(_on_line(*given, nodes, everything)) for nodes in (NODES, FEWER)
         )
@@ -117,20 +126,22 @@ def score_error_certificate(
         )
     key = jr.key(0) if key is None else key
     inside = law.restrict(jnp.asarray(mask))
-    replica = eqx.Partial(_one_draw, score_hat, law, inside, jnp.asarray(noises))
+    replica = eqx.Partial(_one_draw, score_hat, law, inside, last, jnp.asarray(noises))
     estimate = run(replica, num_replicas, key, block_size=block_size, **options)
     return ScoreCertificate(noises, estimate.mean, estimate.stderr, method="sampled")
 
 
 def _path(
-    end: Float[Array, ""], nodes: int
+    last: Float[Array, ""], end: Float[Array, ""], nodes: int
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """Times and weights of int_0^T, by panels in sqrt(t)."""
+    """Times and weights of the integral from `last` to `end`, by panels in sqrt(t)."""
     y, w = np.polynomial.legendre.leggauss(nodes)
     starts = np.arange(PANELS)[:, None]
-    root = jnp.asarray(((starts + (y + 1) / 2) / PANELS).ravel(), end.dtype)
+    share = jnp.asarray(((starts + (y + 1) / 2) / PANELS).ravel(), end.dtype)
     weights = jnp.asarray(np.tile(w / PANELS, PANELS), end.dtype)
-    return end * root**2, end * root * weights
+    low, width = jnp.sqrt(last), jnp.sqrt(end) - jnp.sqrt(last)
+    root = low + width * share
+    return root**2, width * root * weights
 
 
 def _error(
@@ -162,6 +173,7 @@ def _on_line(
     score_hat: AbstractDenoiser | Score,
     law: AbstractLabelledTarget,
     mask: Bool[Array, " c"],
+    last: Float[Array, ""],
     noises: Float[Array, " t"],
     nodes: int,
     everything: bool,
@@ -199,7 +211,7 @@ def _on_line(
 
             return jnp.sum(weights.ravel() * jax.vmap(at)(places.ravel()))
 
-        times, weights = _path(end, nodes)
+        times, weights = _path(last, end, nodes)
         return jnp.sum(weights * jax.lax.map(at_time, times))
 
     return jax.lax.map(at_end, noises)
@@ -209,6 +221,7 @@ def _one_draw(
     score_hat: AbstractDenoiser | Score,
     law: AbstractLabelledTarget,
     inside: AbstractLabelledTarget,
+    last: Float[Array, ""],
     noises: Float[Array, " t"],
     key: Key,
     replica: Array,
@@ -233,7 +246,7 @@ def _one_draw(
             spread = sigma * jnp.sqrt(jnp.maximum(rest, 0)) / some
             return _error(score_hat, law, mean + spread * z, alpha, sigma)
 
-        times, weights = _path(end, NODES)
+        times, weights = _path(last.astype(end.dtype), end, NODES)
         # Not at no noise: there is no score.
         found = jax.lax.map(at_time, jnp.where(end > 0, times, 1.0))
         return jnp.sum(weights * jnp.where(end > 0, found, 0))

@@ -18,6 +18,7 @@ from jaxwin.analysis.late_start._diversity import (
     diversity as diversity,
 )
 from jaxwin.analysis.late_start._elbow import elbow as elbow
+from jaxwin.analysis.late_start._floor import Floor as Floor
 from jaxwin.analysis.late_start._gaussian import (
     GaussianClean as GaussianClean,
     gaussian_clean as gaussian_clean,

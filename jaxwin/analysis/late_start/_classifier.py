@@ -83,6 +83,26 @@ def feature_moments(
         BadInput: Fewer than 2 points, features or probabilities that are not one finite
             vector a point, probabilities that do not sum to 1.
     """
+    seen, log = features_of(classifier, points, batch=batch)
+    probability = np.exp(log)
+    counts = np.bincount(log.argmax(axis=1), minlength=log.shape[1])
+    terms = probability * np.where(probability > 0, log, 0)
+    return FeatureMoments(
+        mean=seen.mean(axis=0),
+        covariance=np.atleast_2d(np.cov(seen, rowvar=False, ddof=1)),
+        share=counts / len(seen),
+        uncertainty=np.asarray(-terms.sum(axis=1).mean()),
+    )
+
+
+def features_of(
+    classifier: Classifier, points: AnyArray, *, batch: int = 512
+) -> tuple[Float[np.ndarray, "n f"], Float[np.ndarray, "n c"]]:
+    """Features and log-probabilities of real data, checked.
+
+    Raises:
+        BadInput: As `feature_moments`.
+    """
     rows = jnp.asarray(points)
     if rows.ndim != 2 or len(rows) < 2 or batch < 1:
         raise BadInput(
@@ -91,25 +111,17 @@ def feature_moments(
         )
     check_classifier(classifier, rows.shape[1], rows.dtype)
     seen, log = (np.asarray(a, float) for a in _classified(classifier, rows, batch))
-    probability = np.exp(log)
     if not np.all(np.isfinite(seen)):
         raise BadInput(
             "`classifier.features` is not finite at every one of `points`: mend the "
             "classifier, or leave such points out."
         )
-    if not np.all(np.abs(probability.sum(axis=1) - 1) <= SLACK):
+    if not np.all(np.abs(np.exp(log).sum(axis=1) - 1) <= SLACK):
         raise BadInput(
             "`classifier.log_probabilities` must be the logs of probabilities that sum "
             "to 1: take jax.nn.log_softmax of the logits."
         )
-    counts = np.bincount(log.argmax(axis=1), minlength=log.shape[1])
-    terms = probability * np.where(probability > 0, log, 0)
-    return FeatureMoments(
-        mean=seen.mean(axis=0),
-        covariance=np.atleast_2d(np.cov(seen, rowvar=False, ddof=1)),
-        share=counts / len(rows),
-        uncertainty=np.asarray(-terms.sum(axis=1).mean()),
-    )
+    return seen, log
 
 
 @eqx.filter_jit

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax.random as jr
 import numpy as np
 from jaxtyping import Float
 
@@ -11,6 +12,7 @@ from jaxwin._checks import BadInput
 from jaxwin._typing import AnyArray, Key
 from jaxwin.analysis.late_start._classifier import Classifier, FeatureMoments
 from jaxwin.analysis.late_start._diversity import diversity
+from jaxwin.analysis.late_start._floor import Floor, floor_of
 from jaxwin.analysis.late_start._over_starts import Gain, gain
 from jaxwin.analysis.late_start._sweep import StartSweep, sweep
 from jaxwin.io import field, to_json
@@ -35,6 +37,8 @@ SAMPLERS: Mapping[str, Sampler] = {
     "PNDM": Sampler(PNDM(), "step", 998),
 }
 STEPS = (3, 5, 10)
+# Of the random numbers that choose real points.
+FLOOR = 2**31 - 1
 
 
 class AtStart(eqx.Module):
@@ -74,12 +78,14 @@ class Row(eqx.Module):
 class LateStartTable(eqx.Module):
     """Rows by sampler and steps, such as "DDIM_5", and the data as they are compared.
 
-    reference: what samples are compared with; data_entropy: of its classes.
+    reference: what samples are compared with; data_entropy: of its classes. floor: the
+    distance that unseen data have at as many samples, where some were given.
     """
 
     rows: dict[str, Row]
     reference: FeatureMoments
     data_entropy: Float[np.ndarray, ""] = field((), "bits")
+    floor: Floor | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Rows without their curves; shares, entropy and uncertainty of the data."""
@@ -91,6 +97,7 @@ class LateStartTable(eqx.Module):
             "share": self.reference.share,
             "entropy": self.data_entropy,
             "uncertainty": self.reference.uncertainty,
+            "floor": self.floor,
         }
         return to_json({"rows": rows, "data": data})
 
@@ -106,6 +113,7 @@ def table(
     samplers: Mapping[str, Sampler] = SAMPLERS,
     num_samples: int = 4096,
     replicates: int = 8,
+    unseen: AnyArray | None = None,
     key: Key | None = None,
     **options: Any,
 ) -> LateStartTable:
@@ -128,6 +136,7 @@ def table(
         samplers: By name, each with how its run ends.
         num_samples: Samples a replicate.
         replicates: At least 2.
+        unseen: Real points that are not in the reference, for the `floor`.
         key: Root key.
         options: Others of `sweep` and `execution.run`; no folder, which holds one run.
 
@@ -162,7 +171,13 @@ def table(
             )  # fmt: skip
             rows[f"{name}_{n}"] = _row(name, vanilla, gaussian)
     entropy = diversity(weights=reference.share).entropy
-    return LateStartTable(rows, reference, entropy)
+    floor = None
+    if unseen is not None:
+        # As many as the sweeps took, in whole batches.
+        count = next(iter(rows.values())).sweeps[0].num_samples
+        own = jr.fold_in(jr.key(0) if key is None else key, FLOOR)
+        floor = floor_of(classifier, reference, unseen, count, replicates, own)
+    return LateStartTable(rows, reference, entropy, floor)
 
 
 def _row(name: str, vanilla: StartSweep, gaussian: StartSweep) -> Row:
