@@ -17,7 +17,7 @@ LAYERS = [
     # `_checks` lies below DESIGN's 1, since `_files` raises its BadInput.
     {"_typing", "_checks"},
     {"_numerics", "_files"},
-    {"_streaming", "_random"},
+    {"_streaming", "_random", "_host"},
     {"targets", "processes", "metrics", "execution", "datasets", "io"},
     {"channels", "scores"},
     {"samplers"},

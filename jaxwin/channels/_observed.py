@@ -1,7 +1,7 @@
 """A law seen through a channel: all that windows, clones and U-turns ask for."""
 
 import abc
-from typing import Generic
+from typing import Generic, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -9,6 +9,12 @@ from jaxtyping import Array, Float, Int
 
 from jaxwin._typing import Key, ScalarLike, TimesLike
 from jaxwin.channels._base import AbstractChannel, Datum, L, Law
+
+NO_POSTERIOR = (
+    "a sampler has no label posterior at a noise (`has_exact_labels` is False); "
+    "simulate U-turns, `method='simulated'`, or, where the law is known, take "
+    "`Observed(law, Gaussian(process))`."
+)
 
 
 class AbstractObserved(eqx.Module):
@@ -63,6 +69,48 @@ class AbstractObserved(eqx.Module):
         self, key: Key, noises: Float[Array, " t"]
     ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
         """A draw's label and its log posterior at every noise, in one pass."""
+
+
+@runtime_checkable
+class LabelledData(Protocol):
+    """Clean points with labels: a labelled target, or a set of held-out points."""
+
+    def sample_labelled(self, key: Key) -> tuple[Datum, Int[Array, ""]]:
+        """One clean point with its label."""
+        ...
+
+    def log_label_prior(self) -> Float[Array, " c"]:
+        """Log-probabilities of the labels."""
+        ...
+
+
+class AbstractSimulated(AbstractObserved):
+    """A way back that is known by its ends alone: there is no posterior of labels."""
+
+    @property
+    def has_exact_labels(self) -> bool:
+        """No: there are ends, not posteriors."""
+        return False
+
+    def label_log_posterior(
+        self, observation: Datum, noise: ScalarLike
+    ) -> Float[Array, " c"]:
+        """There is none.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(NO_POSTERIOR)
+
+    def soft_labels(
+        self, key: Key, noises: Float[Array, " t"]
+    ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
+        """There are none.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(NO_POSTERIOR)
 
 
 class Observed(AbstractObserved, Generic[L]):

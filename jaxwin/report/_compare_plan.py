@@ -15,7 +15,7 @@ from jaxwin.report._compare_certificate import SHARE
 from jaxwin.report._compare_points import BATCH, REPLICATES, STARTED, STARTS
 from jaxwin.report._compare_subject import Subject
 from jaxwin.report._measuring import Measuring, Stage
-from jaxwin.report._plan import peak_memory
+from jaxwin.report._plan import about, peak_memory
 from jaxwin.report._train import LEVELS
 from jaxwin.targets import AbstractDenoiser, AbstractTarget
 
@@ -42,10 +42,9 @@ class ComparePlan:
     reached: bool = True
 
     def __str__(self) -> str:
-        memory = "" if self.bytes is None else f" and {self.bytes / 2**30:.1f} GiB"
         return (
-            f"{self.evaluations:,} evaluations of the model: about "
-            f"{self.seconds:,.0f} s{memory}"
+            f"{self.evaluations:,} evaluations of the model: "
+            f"{about(self.seconds, self.bytes)}"
         )
 
 

@@ -46,14 +46,19 @@ class Plan:
         return self.until_stderr is None or self.stderr <= self.until_stderr
 
     def __str__(self) -> str:
-        memory = "" if self.bytes is None else f" and {self.bytes / 2**30:.1f} GiB"
         line = (
-            f"{self.noised_points:,} noised points: about {self.seconds:,.0f} s"
-            f"{memory} for a largest error of {self.stderr:.2g}"
+            f"{self.noised_points:,} noised points: {about(self.seconds, self.bytes)} "
+            f"for a largest error of {self.stderr:.2g}"
         )
         if self.reached:
             return line
         return f"{line}, the most that are made: {self.until_stderr:g} is not reached"
+
+
+def about(seconds: float, size: int | None) -> str:
+    """Seconds in words, and bytes where they are known."""
+    memory = "" if size is None else f" and {size / 2**30:.1f} GiB"
+    return f"about {seconds:,.0f} s{memory}"
 
 
 @dataclasses.dataclass

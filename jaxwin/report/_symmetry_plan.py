@@ -13,7 +13,7 @@ from jaxwin.analysis.symmetry._follow import POINTS, follow_branch
 from jaxwin.analysis.symmetry._minima import FINE, WIDE, settle
 from jaxwin.analysis.symmetry._starts import Search
 from jaxwin.report._measuring import Measuring
-from jaxwin.report._plan import peak_memory
+from jaxwin.report._plan import about, peak_memory
 from jaxwin.report._symmetry_result import Subject
 from jaxwin.report._symmetry_starts import start_times
 from jaxwin.targets import AbstractTarget
@@ -47,11 +47,10 @@ class SymmetryPlan:
 
     def __str__(self) -> str:
         points = "" if self.num_points is None else f" of {self.num_points:,} points"
-        memory = "" if self.bytes is None else f" and {self.bytes / 2**30:.1f} GiB"
         return (
             f"{self.starts} starts in {self.directions} directions{points} at some "
             f"{self.levels} noises, {self.transitions} transitions at most, "
-            f"{self.draws:,} draws: about {self.seconds:,.0f} s{memory}"
+            f"{self.draws:,} draws: {about(self.seconds, self.bytes)}"
         )
 
 

@@ -31,7 +31,7 @@ from jaxwin.report._measuring import Measuring
 from jaxwin.report._study import Study
 from jaxwin.report._symmetry_clock import clock_named
 from jaxwin.report._table import add_row, in_brackets, plain_table
-from jaxwin.report._train_source import Source, network_for, source_of, training_for
+from jaxwin.report._train_source import Source, configured
 from jaxwin.targets import AbstractTarget
 
 # Log-SNRs at which losses are told, about minus the log of the data's variance.
@@ -129,20 +129,25 @@ def train_of(
     """
     asked: dict[str, Any] = {"full": POINTS, **measuring}
     options = Measuring(**asked)
-    chosen = source_of(
+    chosen, sizes, how = configured(
         source,
         name=name,
         seed=options.seed,
+        quick=options.quick,
+        network=network,
+        width=width,
+        depth=depth,
+        conditional=conditional,
+        bfloat16=bfloat16,
+        steps=steps,
+        batch=batch,
+        learning_rate=learning_rate,
         held_out=held_out,
         classes=classes,
         num_points=num_points,
         normalize=normalize,
         pca=pca,
         shape=shape,
-    )
-    sizes = network_for(chosen, network, width, depth, conditional, bfloat16)
-    how = training_for(
-        sizes.kind, steps, batch, learning_rate, options.seed, options.quick
     )
     split = chosen.split
     drawn = _levels(levels, clock, chosen.spread)

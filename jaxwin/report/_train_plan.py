@@ -8,8 +8,8 @@ from jaxwin.datasets import Data
 from jaxwin.execution import Status
 from jaxwin.learned import train
 from jaxwin.report._measuring import Measuring, Stage
-from jaxwin.report._plan import peak_memory
-from jaxwin.report._train_source import network_for, source_of, training_for
+from jaxwin.report._plan import about, peak_memory
+from jaxwin.report._train_source import configured
 from jaxwin.targets import AbstractTarget
 
 # Steps of the pilot, in chunks: the first one compiles.
@@ -34,27 +34,16 @@ class TrainPlan:
     reached: bool = True
 
     def __str__(self) -> str:
-        memory = "" if self.bytes is None else f" and {self.bytes / 2**30:.1f} GiB"
         return (
             f"{self.parameters:,} parameters, {self.steps:,} steps, {self.points:,} "
-            f"points: about {self.seconds:,.0f} s{memory}"
+            f"points: {about(self.seconds, self.bytes)}"
         )
 
 
 def plan_train(
     source: AbstractTarget | Data,
     *,
-    name: str = "law",
-    network: str | None = None,
-    width: int | None = None,
-    depth: int | None = None,
-    conditional: bool = False,
-    bfloat16: bool = False,
-    steps: int | None = None,
-    batch: int | None = None,
-    learning_rate: float | None = None,
     seed: int = 0,
-    quick: bool = False,
     until_stderr: float | None = None,
     stage: Stage | None = None,
     **asked: Any,
@@ -67,11 +56,9 @@ def plan_train(
         BadInput: As `train_of`.
     """
     Measuring(seed=seed, until_stderr=until_stderr)
-    of_data = "held_out", "classes", "num_points", "normalize", "pca", "shape"
-    kept = {key: asked.get(key) for key in of_data}
-    chosen = source_of(source, name=name, seed=seed, **kept)
-    sizes = network_for(chosen, network, width, depth, conditional, bfloat16)
-    how = training_for(sizes.kind, steps, batch, learning_rate, seed, quick)
+    free = {"levels", "clock", "weighting"}
+    asked = {key: value for key, value in asked.items() if key not in free}
+    chosen, sizes, how = configured(source, seed=seed, **asked)
     times = [time.monotonic()]
     if stage is not None:
         stage("pilot")
@@ -84,7 +71,7 @@ def plan_train(
         chosen.law if split is None else split.train,
         sizes,
         dataclasses.replace(how, num_steps=CHUNK * CHUNKS, chunk=CHUNK),
-        labels=None if split is None or not conditional else split.labels,
+        labels=split.labels if split is not None and sizes.num_labels else None,
         progress=watch,
     )
     each = (times[-1] - times[1]) / (CHUNK * (CHUNKS - 1))

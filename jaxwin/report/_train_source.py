@@ -161,18 +161,39 @@ def network_for(
     )
 
 
-def training_for(
-    kind: str,
-    num_steps: int | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    seed: int,
-    quick: bool,
-) -> Training:
-    """Steps that take minutes on two cores; an eighth of them where `quick`."""
-    steps = STEPS[kind] // (QUICK if quick else 1) if num_steps is None else num_steps
+def configured(
+    source: AbstractTarget | Data,
+    *,
+    name: str = "law",
+    seed: int = 0,
+    quick: bool = False,
+    network: str | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    conditional: bool = False,
+    bfloat16: bool = False,
+    steps: int | None = None,
+    batch: int | None = None,
+    learning_rate: float | None = None,
+    **selection: Any,
+) -> tuple[Source, Network, Training]:
+    """What is trained on what and how, as `train_of` is asked for it.
+
+    Steps that take minutes on two cores if left out; an eighth of them where `quick`.
+
+    Raises:
+        BadInput: As `train_of`.
+    """
+    chosen = source_of(source, name=name, seed=seed, **selection)
+    sizes = network_for(chosen, network, width, depth, conditional, bfloat16)
+    known = STEPS[sizes.kind] // (QUICK if quick else 1)
     given: dict[str, Any] = (
         {} if learning_rate is None else {"learning_rate": learning_rate}
     )
-    batch = BATCH[kind] if batch_size is None else batch_size
-    return Training(num_steps=steps, batch_size=batch, seed=seed, **given)
+    how = Training(
+        num_steps=known if steps is None else steps,
+        batch_size=BATCH[sizes.kind] if batch is None else batch,
+        seed=seed,
+        **given,
+    )
+    return chosen, sizes, how

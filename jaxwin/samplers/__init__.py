@@ -32,7 +32,6 @@ from jaxwin.samplers._reduced import (
     reduce_scheme as reduce_scheme,
 )
 from jaxwin.samplers._sampled_observed import (
-    LabelledData as LabelledData,
     LogSNRGrid as LogSNRGrid,
     SampledObserved as SampledObserved,
 )

@@ -1,7 +1,7 @@
 """Data seen through the Gaussian channel, and a sampler as the way back."""
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 from jaxwin._checks import is_concrete
 from jaxwin._numerics import as_float
 from jaxwin._typing import Key, Point, ScalarLike, TimesLike
-from jaxwin.channels import AbstractObserved, Gaussian
+from jaxwin.channels import AbstractSimulated, Gaussian, LabelledData
 from jaxwin.processes import AbstractProcess, log_snr_uniform
 from jaxwin.samplers._base import AbstractStep, check_on_clock
 from jaxwin.samplers._drive import sample
@@ -22,27 +22,9 @@ from jaxwin.targets import AbstractLabelledTarget
 
 # Where the steps of a grid begin in log-SNR if its first time has no signal at all.
 NO_SIGNAL = -20.0
-NO_POSTERIOR = (
-    "a sampler has no label posterior at a noise (`has_exact_labels` is False); "
-    "simulate U-turns, `method='simulated'`, or, where the law is known, take "
-    "`Observed(law, Gaussian(process))`."
-)
 
 Classify = Callable[[Point], Float[Array, " c"]]
 Grid = Callable[[ScalarLike], Float[Array, " t"]]
-
-
-@runtime_checkable
-class LabelledData(Protocol):
-    """Clean points with labels: a labelled target, or a set of held-out points."""
-
-    def sample_labelled(self, key: Key) -> tuple[Point, Int[Array, ""]]:
-        """One clean point with its label."""
-        ...
-
-    def log_label_prior(self) -> Float[Array, " c"]:
-        """Log-probabilities of the labels."""
-        ...
 
 
 class LogSNRGrid(eqx.Module):
@@ -94,7 +76,7 @@ class LogSNRGrid(eqx.Module):
         return jnp.minimum(times, first).at[0].set(first)
 
 
-class SampledObserved(AbstractObserved):
+class SampledObserved(AbstractSimulated):
     """Labelled data in Gaussian noise, taken back by a sampler on any score.
 
         x = alpha(t) x0 + sigma(t) z,    x0' = the end of `step` along `grid(t)`.
@@ -183,11 +165,6 @@ class SampledObserved(AbstractObserved):
                     f"one process."
                 )
 
-    @property
-    def has_exact_labels(self) -> bool:
-        """No: a sampler has ends, not posteriors."""
-        return False
-
     def start(self, key: Key) -> tuple[Point, Int[Array, ""]]:
         """A clean point of the data and its label."""
         return self._source.sample_labelled(key)
@@ -231,16 +208,6 @@ class SampledObserved(AbstractObserved):
             levels = self.score.levels(x0, end)
         return jnp.exp(self._source.label_log_posterior(x0, *levels))
 
-    def label_log_posterior(
-        self, observation: Point, noise: ScalarLike
-    ) -> Float[Array, " c"]:
-        """There is none.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(NO_POSTERIOR)
-
     def coordinate(self, noise: TimesLike) -> Float[Array, "..."]:
         """Minus the log-SNR."""
         return self._channel.coordinate(noise)
@@ -248,16 +215,6 @@ class SampledObserved(AbstractObserved):
     def noise_at(self, coordinate: TimesLike) -> Float[Array, "..."]:
         """Time of the process at a log-SNR of minus `coordinate`."""
         return self._channel.noise_at(coordinate)
-
-    def soft_labels(
-        self, key: Key, noises: Float[Array, " t"]
-    ) -> tuple[Int[Array, ""], Float[Array, "t c"]]:
-        """There are none.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError(NO_POSTERIOR)
 
     @property
     def _source(self) -> Any:

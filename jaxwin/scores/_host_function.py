@@ -1,6 +1,5 @@
-"""Plain Python functions (NumPy, PyTorch) inside of compiled programs."""
+"""Plain Python functions with derivatives by differences."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -8,66 +7,20 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Float, Shaped
 
-from jaxwin._checks import check_positive, is_concrete
+from jaxwin._checks import check_positive
+from jaxwin._host import OnHost, check_hashable
 from jaxwin._typing import Point, ScalarLike
 from jaxwin.processes import AbstractProcess
 
 Labels = tuple[Shaped[Array, "..."], ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class _OnHost:
-    """The Python side of a call: any leading axes in, one block to the function.
-
-    Equal for equal functions, so that a wrapper made again does not recompile.
-    """
-
-    function: Callable[..., Any]
-    batched: bool
-
-    def __call__(self, x: Any, t: Any, *labels: Any) -> np.ndarray:
-        # Copies: PyTorch warns of arrays that it may not write to.
-        x, t = np.array(x), np.array(t)
-        axes, size = x.ndim - 1, x.shape[-1]
-        points, times = x.reshape(-1, size), t.reshape(-1)
-        rest = [np.array(label) for label in labels]
-        rest = [label.reshape(-1, *label.shape[axes:]) for label in rest]
-        if self.batched:
-            values = self._checked(self.function(points, times, *rest), points.shape)
-        else:
-            values = np.stack(
-                [
-                    self._checked(self.function(*one), (size,))
-                    for one in zip(points, times, *rest, strict=True)
-                ]
-            )
-        return values.reshape(x.shape).astype(x.dtype)
-
-    def into(self, _: Any, out: Any, *args: Any) -> None:
-        """The same into a buffer, from buffers, which are read without JAX."""
-        np.asarray(out)[...] = self(*map(np.asarray, args))
-
-    def _checked(self, value: Any, shape: tuple[int, ...]) -> np.ndarray:
-        array = np.asarray(value)
-        if array.shape != shape or array.dtype.kind != "f":
-            raise ValueError(
-                f"`function` gives shape {array.shape} of {array.dtype} on the host; "
-                f"for points of shape {shape} it must give {shape} of floats, one "
-                f"number for each coordinate."
-            )
-        return array
-
-
 class HostFunction(eqx.Module):
     """A Python function of (x, t) or (x, t, label) that JAX programs call on the host.
 
-    Under `vmap`, nested too, all points go to the host in one call; a function of
-    blocks (`batched`) gets them as (b, d), with times (b,). It gets NumPy arrays and
-    must not call JAX: a computation within a computation may wait for itself for ever.
+    As `OnHost`; a function of blocks (`batched`) gets points (b, d) and times (b,).
     What is not finite is handed on as it is.
 
     Forward derivatives are central differences, two more calls for each direction u,
@@ -84,7 +37,8 @@ class HostFunction(eqx.Module):
             float32 behind points of float64 wants 5e-3.
     """
 
-    call: _OnHost = eqx.field(static=True)
+    function: Callable[..., Any] = eqx.field(static=True)
+    batched: bool = eqx.field(static=True)
     process: AbstractProcess
     step: float | None = eqx.field(static=True)
 
@@ -103,54 +57,37 @@ class HostFunction(eqx.Module):
         """
         if step is not None:
             check_positive(step, "step")
-        try:
-            hash(function)
-        except TypeError as error:
-            raise ValueError(
-                f"`function` is a {type(function).__name__} that cannot be hashed; "
-                f"hand over a function that calls it."
-            ) from error
-        self.call, self.process, self.step = _OnHost(function, batched), process, step
+        check_hashable(function, "function")
+        self.function, self.batched = function, batched
+        self.process, self.step = process, step
 
     def __call__(self, x: Point, t: ScalarLike, *labels: Any) -> Point:
         """The function at one point.
 
         Raises:
-            ValueError: It gives another shape, or no floats (tried on two points of
-                halves where x is traced, when it is traced).
+            ValueError: As `OnHost`.
         """
         t = jnp.asarray(t, x.dtype)
-        if not is_concrete(x, t, labels):
-            # What is raised within a compiled program is no ValueError any more.
-            half = lambda shape: np.full(shape, 0.5, x.dtype)
-            tried = [np.zeros((2, *np.shape(v)), v.dtype) for v in labels]
-            self.call(half((2, x.size)), half((2,)), *tried)
+        call = OnHost(
+            self.function, self.batched, jax.ShapeDtypeStruct(x.shape, x.dtype)
+        )
         width = jnp.asarray(self.process.sigma(t), x.dtype)
         # At a clean end: units of the data.
         width = jnp.where(width > 0, width, 1)
         step = self.step or float(jnp.finfo(x.dtype).eps) ** (1 / 3)
-        return _call(self.call, x, t, labels, width * jnp.asarray(step, x.dtype))
+        return _call(call, x, t, labels, width * jnp.asarray(step, x.dtype))
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _call(
-    call: _OnHost,
+    call: OnHost,
     x: Point,
     t: Float[Array, ""],
     labels: Labels,
     step: Float[Array, ""],
 ) -> Point:
     """The function at one point; `step` is that of its derivative."""
-    if is_concrete(x, t, labels):
-        return jnp.asarray(call(x, t, *labels))
-    shape, method = jax.ShapeDtypeStruct(x.shape, x.dtype), "broadcast_all"
-    # On a CPU `pure_callback` copies arrays above 100 kB on the threads that wait for
-    # it: on four devices and two cores, a block of 64 points of 3072 never came back.
-    return jax.lax.platform_dependent(
-        *(x, t, *labels),
-        cpu=buffer_callback(call.into, shape, vmap_method=method),
-        default=lambda *args: jax.pure_callback(call, shape, *args, vmap_method=method),
-    )
+    return call(x, t, *labels)
 
 
 @_call.defjvp
