@@ -11,6 +11,7 @@ from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array
 
 from jaxwin._checks import is_concrete
+from jaxwin._files import sha256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,21 @@ class OnHost:
             ),
         )
 
+    def __repr__(self) -> str:
+        """With a digest of the code: so checkpoints know a program by it.
+
+        Of the values that a function holds, such as weights, nothing is known.
+        """
+        function = self.function
+        while inner := getattr(function, "function", getattr(function, "func", None)):
+            function = inner
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        called = getattr(type(function).__call__, "__code__", None)
+        code = getattr(function, "__code__", called)
+        digest = "" if code is None else sha256(repr(_parts(code)).encode())
+        kind = "blocks" if self.batched else "points"
+        return f"{type(self.function).__name__} {name} {digest} of {kind} {self.like}"
+
     def on_blocks(self, x: Any, t: Any, *rest: Any) -> np.ndarray:
         """Values at points with any leading axes, those of t."""
         lead = np.shape(t)
@@ -80,6 +96,12 @@ class OnHost:
                 f"host; it must give {shape} of {kind}."
             )
         return array
+
+
+def _parts(code: Any) -> list[Any]:
+    """What a compiled function does, without where it stands."""
+    inner = [_parts(c) if hasattr(c, "co_code") else c for c in code.co_consts]
+    return [code.co_code, code.co_names, inner]
 
 
 def check_hashable(function: Callable[..., Any], name: str) -> None:

@@ -125,6 +125,24 @@ def test_held_out_points_are_data():
         model.soft_labels(jr.key(0), jnp.ones(2))
 
 
+def test_a_run_is_not_resumed_with_another_function(tmp_path):
+    """Of the same name, and of other code."""
+
+    def made(shift):
+        if shift:
+            return BlackBox(lambda rng, x, t: x + 1, denoise, classify, LAW)
+        return BlackBox(lambda rng, x, t: x + 0, denoise, classify, LAW)
+
+    def confusion(model):
+        options = {"folder": tmp_path / "run", "resume": True, "key": jr.key(0)}
+        return windows.confusion(model, [0.5], num_replicas=8, **options)
+
+    confusion(made(True))
+    assert np.all(np.isfinite(confusion(made(True)).matrix))
+    with pytest.raises(ValueError, match="program"):
+        confusion(made(False))
+
+
 def test_boxes_that_are_refused():
     key, x = jr.key(0), jnp.ones(1)
     wrong = BlackBox(lambda rng, x, t: np.zeros(3), denoise, classify, LAW)
