@@ -168,12 +168,13 @@ def test_data_have_two_optima_and_the_data_set_copies():
         f"{s}_{n}" for s in ("DDPM", "DDIM", "PNDM") for n in (3, 5, 10)
     }
     assert rows["PNDM_10"]["evaluations"] == 19
-    floor = found["late_start"]["data"]["floor"]
-    assert (floor["num_samples"], floor["num_points"]) == (24, 24)
-    assert 0 < floor["frechet"] < rows["DDIM_3"]["usual"]["frechet"]
-    assert any("Unseen data are at" in told for told in found["findings"])
+    floors = found["late_start"]["data"]["floors"]
+    assert floors["training data"]["num_points"] == 96
+    assert floors["held-out data"]["num_samples"] == 24
+    assert 0 < floors["held-out data"]["frechet"] < rows["DDIM_3"]["usual"]["frechet"]
+    assert any("Data themselves are" in told for told in found["findings"])
     page = Page(str(study.page))
-    assert "Unseen data are at" in page.text
+    assert "Data themselves are" in page.text
 
 
 def test_models_that_do_not_answer_are_one_line():

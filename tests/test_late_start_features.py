@@ -329,14 +329,14 @@ def check_row(row, one, both):
 
 def test_table_is_of_two_sweeps(found):
     few = {"samplers": {"DDIM": late_start.SAMPLERS["DDIM"]}, "steps": (3,)}
-    made = tabled(**few, unseen=data(400)[200:])
+    made = tabled(**few, data={"unseen": data(400)[200:]})
     (row,) = made.rows.values()
     check_row(row, "DDIM", (found, by(linear(), kind="gaussian")))
     told = json.loads(json.dumps(made.to_json(), allow_nan=False))
     assert told["rows"]["DDIM_3"]["gain"]["value"] == row.gain.value
     assert told["rows"]["DDIM_3"]["vanilla"]["entropy"] == float(row.vanilla.entropy)
     assert sum(told["data"]["share"]) == pytest.approx(1)
-    assert told["data"]["floor"]["num_samples"] == SIZE * BATCHES
+    assert told["data"]["floors"]["unseen"]["num_samples"] == SIZE * BATCHES
     assert to_dataset(made)["rows.DDIM_3.gaussian.entropy"].attrs["units"] == "bits"
 
 

@@ -257,15 +257,16 @@ def _late_start(found: Comparison) -> str:
 
 
 def _floor(found: Comparison) -> str:
-    """What bounds these distances from below, and draws their ratios towards 1."""
+    """What data themselves have: the part of these distances that is no fault."""
     assert found.late_start is not None
-    floor = found.late_start.floor
-    if floor is None:
-        return ""
-    at = with_error(float(floor.frechet), float(floor.frechet_stderr))
+    own = [
+        f"{name} are at {with_error(float(one.frechet), float(one.frechet_stderr))} "
+        f"({one.num_samples} at a time)"
+        for name, one in found.late_start.floors.items()
+    ]
     return (
-        f" Unseen data are at {at}, {floor.num_samples} at a time as the samples are: "
-        f"no sampler can be expected below, which draws the ratios towards 1."
+        f" Data themselves are not at zero: {listed(own)}; that part of a distance is "
+        f"none of the model's, and draws the ratios towards 1."
     )
 
 

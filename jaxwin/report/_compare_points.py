@@ -187,7 +187,7 @@ def late_starts_of(subject: Subject, key: Key) -> late_start.LateStartTable:
         reference=late_start.feature_moments(given.classifier, split.train),
         num_samples=STARTED,
         replicates=REPLICATES,
-        unseen=split.held_out,
+        data={"training data": split.train, "held-out data": split.held_out},
         batch=BATCH,
         key=key,
         progress=None if stage is None else stage("late starts"),

@@ -17,11 +17,12 @@ from jaxwin.metrics import frechet
 
 
 class Floor(eqx.Module):
-    """Squared Fréchet distance of unseen data to the reference, as a sweep takes it.
+    """Squared Fréchet distance of real data to the reference, as a sweep takes it.
 
-    What a perfect sampler would score with `num_samples` a replicate: the bias of so
-    few, and what sets the reference apart from the law. stderr: over subsets, which
-    share some of the `num_points`.
+    Of the reference's own points it is the bias of `num_samples` a replicate (a little
+    less, as they are drawn without replacement); of unseen ones also what sets the
+    reference, and a classifier that was trained on it, apart from the law. stderr: over
+    subsets, which share some of the `num_points`.
     """
 
     num_samples: int = eqx.field(static=True)
@@ -38,7 +39,7 @@ def floor_of(
     replicates: int,
     key: Key,
 ) -> Floor:
-    """Distances of random subsets of real points that the reference has not seen.
+    """Distances of random subsets of real points.
 
     Args:
         classifier: As in `sweep`.

@@ -1,6 +1,7 @@
 """The published table in small: three samplers, few steps, two kinds of start."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -78,14 +79,14 @@ class Row(eqx.Module):
 class LateStartTable(eqx.Module):
     """Rows by sampler and steps, such as "DDIM_5", and the data as they are compared.
 
-    reference: what samples are compared with; data_entropy: of its classes. floor: the
-    distance that unseen data have at as many samples, where some were given.
+    reference: what samples are compared with; data_entropy: of its classes. floors: the
+    distances that real data have at as many samples, by what they are.
     """
 
     rows: dict[str, Row]
     reference: FeatureMoments
     data_entropy: Float[np.ndarray, ""] = field((), "bits")
-    floor: Floor | None = None
+    floors: dict[str, Floor] = eqx.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Rows without their curves; shares, entropy and uncertainty of the data."""
@@ -97,7 +98,7 @@ class LateStartTable(eqx.Module):
             "share": self.reference.share,
             "entropy": self.data_entropy,
             "uncertainty": self.reference.uncertainty,
-            "floor": self.floor,
+            "floors": self.floors,
         }
         return to_json({"rows": rows, "data": data})
 
@@ -113,7 +114,7 @@ def table(
     samplers: Mapping[str, Sampler] = SAMPLERS,
     num_samples: int = 4096,
     replicates: int = 8,
-    unseen: AnyArray | None = None,
+    data: Mapping[str, AnyArray] = MappingProxyType({}),
     key: Key | None = None,
     **options: Any,
 ) -> LateStartTable:
@@ -136,7 +137,8 @@ def table(
         samplers: By name, each with how its run ends.
         num_samples: Samples a replicate.
         replicates: At least 2.
-        unseen: Real points that are not in the reference, for the `floor`.
+        data: Real points (n, d) by name, such as those of the reference and others, to
+            have their own distances at as many samples: the `floors`.
         key: Root key.
         options: Others of `sweep` and `execution.run`; no folder, which holds one run.
 
@@ -171,13 +173,14 @@ def table(
             )  # fmt: skip
             rows[f"{name}_{n}"] = _row(name, vanilla, gaussian)
     entropy = diversity(weights=reference.share).entropy
-    floor = None
-    if unseen is not None:
-        # As many as the sweeps took, in whole batches.
-        count = next(iter(rows.values())).sweeps[0].num_samples
-        own = jr.fold_in(jr.key(0) if key is None else key, FLOOR)
-        floor = floor_of(classifier, reference, unseen, count, replicates, own)
-    return LateStartTable(rows, reference, entropy, floor)
+    # As many as the sweeps took, in whole batches.
+    count = next(iter(rows.values())).sweeps[0].num_samples
+    own = jr.fold_in(jr.key(0) if key is None else key, FLOOR)
+    floors = {
+        name: floor_of(classifier, reference, points, count, replicates, own)
+        for name, points in data.items()
+    }
+    return LateStartTable(rows, reference, entropy, floors)
 
 
 def _row(name: str, vanilla: StartSweep, gaussian: StartSweep) -> Row:
