@@ -13,8 +13,8 @@ from jaxtyping import Array
 from pages import Page, times_at
 
 from jaxwin._checks import BadInput
-from jaxwin.datasets import from_arrays
-from jaxwin.report import compare_of, plan_compare, write_study
+from jaxwin.datasets import digits, from_arrays
+from jaxwin.report import _compare_figures, compare_of, plan_compare, write_study
 from jaxwin.report._compare import subject_of
 from jaxwin.report._compare_certificate import _between
 from jaxwin.report._compare_memory import memory
@@ -215,6 +215,14 @@ def test_points_are_chosen_as_in_the_training():
     foreign = {key: value for key, value in origin.items() if key != "digest"}
     assert subject(origin=foreign, pca=3).source.dimension == 3
     assert subject().source.dimension == 4
+
+
+def test_pictures_are_of_points_as_they_came(monkeypatch):
+    split = source_of(digits()).split
+    assert split is not None
+    monkeypatch.setattr(_compare_figures, "image_grids", lambda groups, shape: groups)
+    drawn = _compare_figures._pictures({"some": split.train}, split, (8, 8, 1))
+    assert (drawn["some"].min(), drawn["some"].max()) == pytest.approx((0, 16))
 
 
 def test_certified_times_are_where_the_band_crosses():

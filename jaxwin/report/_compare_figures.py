@@ -1,5 +1,6 @@
 """Figures of a comparison: points are the model, lines the exact optimum."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from jaxtyping import Float
 from jaxwin.plots import Series, beside, image_grids
 from jaxwin.report._compare_findings import reference
 from jaxwin.report._compare_result import Comparison
+from jaxwin.report._split import Split
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -20,11 +22,11 @@ LOWEST, TOP = 0.005, 2.0
 
 
 def compare_figures(
-    found: Comparison, shape: tuple[int, ...] | None, unseen: Any
+    found: Comparison, split: Split | None, unseen: Any
 ) -> "dict[str, matplotlib.figure.Figure]":
     """By file name; those of stages that were measured.
 
-    shape: of images. unseen: points that the model has not seen, (k, d).
+    split: of data. unseen: points that the model has not seen, (k, d).
     """
     drawn = {
         "errors": _errors(found),
@@ -37,9 +39,9 @@ def compare_figures(
         drawn["survival"] = _survival(found)
     if found.certificates is not None:
         drawn["certificates"] = _certificates(found)
-    if shape is not None:
-        groups = {"samples of the model": found.samples.points, "unseen data": unseen}
-        drawn["samples"] = image_grids(groups, shape)
+    if split is not None and split.shape is not None:
+        points = {"samples of the model": found.samples.points, "unseen data": unseen}
+        drawn["samples"] = _pictures(points, split, split.shape)
     elif found.samples.points.shape[1] < 3:
         drawn["samples"] = _quantiles(found, np.asarray(unseen))
     if found.late_start is not None:
@@ -182,6 +184,13 @@ def _spectra(found: Comparison) -> Any:
             )
         )
     return beside(series, "log-SNR", "eigenvalue of 1 + σ² J", kinds=_kinds(found))
+
+
+def _pictures(
+    points: Mapping[str, np.ndarray], split: Split, shape: tuple[int, ...]
+) -> Any:
+    """Points as they came, not in units of the training: those are grey."""
+    return image_grids({k: split.pictures(some) for k, some in points.items()}, shape)
 
 
 def _quantiles(found: Comparison, unseen: Float[np.ndarray, "k d"]) -> Any:

@@ -18,9 +18,7 @@ from jaxwin.report._train_source import Source
 
 def compare_study(found: Comparison, source: Source, unseen: Any) -> Study:
     """All that a command saves and prints; `unseen` points are drawn beside samples."""
-    split = source.split
-    shape = None if split is None else split.shape
-    figures = compare_figures(found, shape, unseen)
+    figures = compare_figures(found, source.split, unseen)
     curves = [
         one.stderr.max()
         for pair in (found.agreement, found.survival)
