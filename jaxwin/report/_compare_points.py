@@ -21,6 +21,8 @@ from jaxwin.targets import AbstractDenoiser, AbstractLabelledTarget, AbstractTar
 # Fixed points are followed up to this dimension, and so many transitions.
 MOST_DIRECTIONS, TRANSITIONS = 16, 4
 EIGENVALUES = 4
+# Eigenvalue below which differences are told in units of it.
+LEAST_WIDTH = 0.01
 # Samples between which distances are taken.
 DISTANCES = 2048
 # Starts of the table, DDPM indices, samples of a replicate, and replicates.
@@ -52,7 +54,7 @@ class FixedPoints(eqx.Module):
 class SpectraPair(eqx.Module):
     """Leading eigenvalues of I + sigma^2 J, alpha^2 / sigma^2 times posterior widths.
 
-    relative: mean over points of |model - exact| / exact for the leading one.
+    relative: mean over points of |model - exact| / max(exact, 0.01), the leading one.
     """
 
     noise: Float[np.ndarray, " t"] = field(("noise",), "OU time")
@@ -123,7 +125,8 @@ def spectra_of(subject: Subject, key: Key) -> SpectraPair:
         _widths(denoiser, *points).reshape(shape)
         for denoiser in (subject.model, subject.law)
     )
-    scale = np.maximum(np.abs(best[..., 0]), np.finfo(np.float32).eps)
+    # Points have no width: a hundredth of the noise is where a ratio still says much.
+    scale = np.maximum(np.abs(best[..., 0]), LEAST_WIDTH)
     apart = np.abs(own[..., 0] - best[..., 0]) / scale
     return SpectraPair(
         noise=0.5 * np.logaddexp(0.0, -levels),
