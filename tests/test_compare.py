@@ -5,7 +5,6 @@ import json
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 import pytest
 from exact_network import exact_denoiser
@@ -18,7 +17,6 @@ from jaxwin.report import _compare_figures, compare_of, plan_compare, write_stud
 from jaxwin.report._compare import subject_of
 from jaxwin.report._compare_certificate import _between
 from jaxwin.report._compare_memory import memory
-from jaxwin.report._compare_subject import InSingle
 from jaxwin.report._compare_times import TimePair
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._train_source import source_of
@@ -252,25 +250,3 @@ def test_times_agree_within_errors_or_where_there_is_none():
     missing = pair(one(1.0), one(1.2, found=False))
     assert not missing.agrees
     assert missing.to_json()["difference"] is None
-
-
-def test_a_network_in_single_precision_answers_in_double():
-    x, v = jr.normal(jr.key(0), (2, 1))
-
-    @jax.jit
-    def answers(level: Array):
-        network = exact_denoiser(LAW)
-        return [
-            (
-                one.denoise(x, level, level),
-                one.score_many(x[None], level, level),
-                one.jacobian_product(x, v, level, level),
-            )
-            for one in (InSingle(network), network)
-        ]
-
-    with jax.numpy_dtype_promotion("standard"):
-        found, exact = answers(jnp.asarray(0.5**0.5))
-    for one, other in zip(found, exact, strict=True):
-        assert one.dtype == x.dtype
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)

@@ -349,6 +349,12 @@ def test_network_in_float32():
         assert rounded.dtype == x.dtype == jnp.float64
         gap = float(jnp.abs(rounded - whole).max())
         assert 0 < gap < 1e-5
+        slopes = [
+            one.jacobian_product(x, jnp.ones_like(x), alpha, sigma)
+            for one in (denoiser.in_float32(), denoiser)
+        ]
+        assert slopes[0].dtype == x.dtype
+        np.testing.assert_allclose(*slopes, rtol=1e-4, atol=1e-4 / sigma**2)
     single = x.astype(jnp.float32)
     np.testing.assert_array_equal(
         denoiser.in_float32().score(single, 1.0, 0.5), denoiser.score(single, 1.0, 0.5)

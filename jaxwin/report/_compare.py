@@ -19,7 +19,6 @@ from jaxwin.report._compare_points import MOST_DIRECTIONS
 from jaxwin.report._compare_result import compared
 from jaxwin.report._compare_study import compare_study
 from jaxwin.report._compare_subject import (
-    InSingle,
     Sizes,
     Subject,
     checked_model,
@@ -178,7 +177,7 @@ def subject_of(
         )
     if isinstance(model, NetworkDenoiser) and chosen.dimension > MOST_DIRECTIONS:
         # Fixed points, of which there are none here, want every digit.
-        model = InSingle(model)
+        model = model.in_float32()
     law, bandwidth, optima = optima_of(chosen, options.seed)
     return Subject(
         model=checked_model(model, chosen, model_name),

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxwin._checks import BadInput
-from jaxwin._typing import Key, Point, ScalarLike
+from jaxwin._typing import Key, Point
 from jaxwin.channels import Gaussian, Observed
-from jaxwin.learned import NetworkDenoiser, TrainedClassifier
+from jaxwin.learned import TrainedClassifier
 from jaxwin.processes import OrnsteinUhlenbeck
 from jaxwin.report._measuring import MOST, Measuring
 from jaxwin.report._train_source import Source
@@ -153,40 +153,6 @@ class Subject:
         if not asked:
             found["until_stderr"] = None
         return found
-
-
-class InSingle(AbstractDenoiser):
-    """A network that computes in single precision among points in double.
-
-    As it was trained, and twice as fast.
-    """
-
-    network: NetworkDenoiser
-
-    def denoise(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
-        """E[x0 | x], in the type of x."""
-        return self.network.denoise(*_single(x, alpha, sigma)).astype(x.dtype)
-
-    def score(self, x: Point, alpha: ScalarLike, sigma: ScalarLike) -> Point:
-        """The network's score, in the type of x."""
-        return self.network.score(*_single(x, alpha, sigma)).astype(x.dtype)
-
-    def jacobian_product(
-        self, x: Point, v: Point, alpha: ScalarLike, sigma: ScalarLike
-    ) -> Point:
-        """Product of the score's Jacobian with `v`."""
-        x_, v_, *levels = _single(x, v, alpha, sigma)
-        return self.network.jacobian_product(x_, v_, *levels).astype(x.dtype)
-
-    def score_many(
-        self, xs: Float[Array, "b d"], alpha: ScalarLike, sigma: ScalarLike
-    ) -> Float[Array, "b d"]:
-        """Scores of a block."""
-        return self.network.score_many(*_single(xs, alpha, sigma)).astype(xs.dtype)
-
-
-def _single(*values: Any) -> Any:
-    return tuple(jnp.asarray(value, jnp.float32) for value in values)
 
 
 class LikeliestClass(eqx.Module):
