@@ -197,6 +197,7 @@ def test_gradient_of_the_flow():
 # What it took
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [

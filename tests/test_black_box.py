@@ -51,7 +51,11 @@ def box(**options):
     return BlackBox(noise, denoise, classify, LAW, **options)
 
 
-@pytest.mark.parametrize("batched", [False, True], ids=["points", "blocks"])
+@pytest.mark.parametrize(
+    "batched",
+    [pytest.param(False, marks=pytest.mark.slow), True],
+    ids=["points", "blocks"],
+)
 def test_confusion_of_an_exact_model_on_the_host(batched):
     """By posterior draws in NumPy: z < 4.5 against quadrature."""
     found = windows.confusion(

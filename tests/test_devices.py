@@ -27,6 +27,7 @@ def here() -> str:
     return digest(run(example(), NUM_REPLICAS, KEY, block_size=BLOCK_SIZE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3])
 def test_bits_do_not_depend_on_devices(here, count):
     devices = jax.local_devices()[:count]
@@ -86,6 +87,7 @@ class Pairs(eqx.Module):
         return self.scale * pairs.reshape(-1, 3)[: replicas.size]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "block_size", "sizes"),
     [

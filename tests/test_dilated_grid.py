@@ -106,6 +106,7 @@ def test_mode_weights_of_the_reference_table(steps, plain, stretch):
         assert bool(found.monotone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "plain", "stretch"), AT_1E6)
 def test_dilated_errors_do_not_grow_with_the_dimension(steps, plain, stretch):
     found = modes(1e6, uniform(LINE, 1.0, 0.0, steps))

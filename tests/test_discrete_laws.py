@@ -186,6 +186,7 @@ def ask(law, rows):
     return jax.vmap(at)(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @every_law
 def test_evidence_marginals_and_labels_against_all_words(name):

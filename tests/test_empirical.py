@@ -316,6 +316,7 @@ draws = jit(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 8, 1024])
 def test_posterior_draws_by_cumulative_weights(size):
     """One uniform through cumulative weights in order: the index is known exactly."""

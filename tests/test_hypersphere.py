@@ -271,6 +271,7 @@ def test_slopes_of_the_density_in_every_parameter(d):
         assert abs((ahead - behind) / (2 * step) - slope) <= 1e-6 * (1 + abs(slope))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 1000])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_float32_at_every_noise(d, dtype):

@@ -178,6 +178,7 @@ def test_changes_below_the_grid_are_told():
     assert float(found.mean) < 0.3
 
 
+@pytest.mark.slow
 def test_equal_points_are_one():
     grid = np.geomspace(0.01, 2.0, 12)
     twice = Empirical(np.repeat(POINTS[:30], 2, axis=0))

@@ -88,6 +88,7 @@ def test_table_of_class_weights(p, kind):
     assert not np.any(classes(found).error_stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["vanilla", "gaussian"])
 @pytest.mark.parametrize(("p", "variance"), [(0.65, 0.0), (0.95, 0.02), (0.8, 0.3)])
 def test_points_that_are_not_printed(p, variance, kind):

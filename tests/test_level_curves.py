@@ -355,6 +355,7 @@ def test_program_grows_by_the_level():
     assert steps[-1] < 400
 
 
+@pytest.mark.slow
 def test_new_values_do_not_recompile():
     traced = []
 

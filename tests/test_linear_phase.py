@@ -42,6 +42,7 @@ def exact_share(*arguments):
     return 1 - 1 / (fisher * variance)
 
 
+@pytest.mark.slow
 def test_two_points():
     """Row C34."""
     row = [0.359720, 0.116107, 0.0354081, 1.14852e-3, 2.69004e-5]
@@ -101,6 +102,7 @@ def test_product_of_lines():
     assert np.all(found.stderr < 0.05 * np.asarray(expected) + 1e-6)
 
 
+@pytest.mark.slow
 def test_one_gaussian_is_linear_throughout():
     law = GaussianMixture.isotropic([[0.7]], 0.3)
     found = linear_phase(law, OU, np.linspace(0.05, 2, 6))

@@ -128,6 +128,7 @@ def test_line_against_adaptive_quadrature(h, t):
             assert np.isnan(found.returned[0, i])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("h", [0.0, 0.6])
 def test_stream_against_sums_over_all_points(h):
     # 700 points are three blocks and 37 candidates two tiles, both filled up.

@@ -410,6 +410,7 @@ def test_errors_where_laws_agree_are_of_the_right_size(name):
     assert 0.7 < found < 2, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [[0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
 def test_errors_of_mode_weights(law):
     """Both where the frequencies are right and where they are not."""
@@ -454,6 +455,7 @@ def test_errors_and_bias_of_mode_moments(std):
 # What must not change the answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO_SAMPLES)
 def test_invariances(name):
     metric = JIT[name]

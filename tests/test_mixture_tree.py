@@ -181,6 +181,7 @@ def test_linkage_joins_equal_separations_at_once():
     assert linkage_tree(law, 0.1).labels == [0, 2]
 
 
+@pytest.mark.slow
 def test_depth_is_what_the_separation_ratio_allows():
     # Nested scales just further apart than rho are resolved, just closer ones are not;
     # widths of a level add to those below, hence the slack of 15 %.

@@ -117,6 +117,7 @@ def test_collapse_of_the_published_mixture():
     assert np.all(abs(found.information - exact) < 4 * found.stderr + 2e-5 * exact)
 
 
+@pytest.mark.slow
 def test_traces_of_a_gaussian_have_no_noise():
     root = np.diag(np.sqrt(SPREAD[:5]))
     law = GaussianMixture.full(np.ones((1, 5)), root[None] @ root[None])

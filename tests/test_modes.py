@@ -57,6 +57,7 @@ def plane_purity(s: float, weights: np.ndarray) -> float:
     return float(np.sum(density * purity) * (grid[1] - grid[0]) ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [[0.2, 0.5, 0.3], [0.001, 0.009, 0.99]])
 def test_three_modes_of_any_weights_against_the_plane(weights):
     weights = np.array(weights)
@@ -68,6 +69,7 @@ def test_three_modes_of_any_weights_against_the_plane(weights):
         assert abs(found - again) < 1e-14
 
 
+@pytest.mark.slow
 def test_many_modes_are_one_class_of_their_number():
     for k, s in ((5, 0.7), (5, 2.2)):
         one = speciation.modes_disagreement(s, k)

@@ -113,6 +113,7 @@ def test_agreement_draws_all_classes_and_every_pair(agreed):
     assert left < float(agreed.crossing.time) < right
 
 
+@pytest.mark.slow
 def test_agreement_marks_its_crossing_only_where_found(agreed):
     dots = lambda figure: len(figure.axes[0].containers)
     assert dots(agreement(agreed)) == 1

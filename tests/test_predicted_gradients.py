@@ -70,6 +70,7 @@ def test_gradients_of_predicted_times_turn_with_the_class_direction():
     np.testing.assert_allclose(slope, differences(curvature, means), atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(12, 5), (5, 8)])
 def test_gradients_of_the_predicted_time_of_data(n, d):
     points = np.random.default_rng(8).normal(size=(n, d)) * np.linspace(1, 3, d)

@@ -225,6 +225,7 @@ def test_gaussian_factors_are_a_gaussian_mixture(kind):
             np.testing.assert_allclose(found, true, tolerance, tolerance * size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some([*FAMILIES, "table"], ["Laplace"]))
 def test_draws_are_quantiles(name):
     """x0 = F^-1(Phi(z)) of the posterior, both tails, by the brute-force cdf."""

@@ -256,6 +256,7 @@ def run(case: Case, times: np.ndarray, variance: float = 0.0, warm: int = 0):
     return map(float, recursion(case.step, *arrays))
 
 
+@pytest.mark.slow
 @named([n for n, case in STEPS.items() if case.printed], ["EM", "DPM++ 1", "ancestral"])
 def test_printed_variance_of_a_gaussian(case):
     for n, value in case.printed.items():
@@ -575,6 +576,7 @@ def test_evaluations_of_few_steps_of_pndm():
     assert [PNDM().evaluations(n) for n in (3, 5, 10)] == [12, 14, 19]
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @named([n for n in EACH if n != "exact"], ["DDIM 0.5", "UniPC 3"])
 def test_float32_points_stay_float32_and_near(case):

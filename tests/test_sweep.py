@@ -112,6 +112,7 @@ soft_labels_at = eqx.filter_jit(lambda law, *at: law.soft_labels_at(*at))
 label_log_posterior = eqx.filter_jit(lambda law, *at: law.label_log_posterior(*at))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_soft_labels_are_label_posteriors_level_by_level(name):
     law, rng = LAWS[name], np.random.default_rng(8)

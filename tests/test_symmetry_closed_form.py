@@ -490,6 +490,7 @@ def test_instability_integral():
     near(value(0.1) - value(critical), 5.8172185, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRIFTS)
 @pytest.mark.parametrize("process", [VP, EDM()], ids=["VP", "EDM"])
 def test_integral_is_that_of_the_curvature(name, process):

@@ -756,6 +756,7 @@ def test_score_is_gradient_of_log_density(name):
     assert np.all(error <= 1e-10 * (1 + size) + slack)
 
 
+@pytest.mark.slow
 @every_kind
 def test_posterior_against_numpy(name):
     p = probe(name)
@@ -846,6 +847,7 @@ one = eqx.filter_jit(
 score_many = eqx.filter_jit(lambda target, xs, a, s: target.score_many(xs, a, s))
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @some_in_space(
     [

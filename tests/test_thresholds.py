@@ -100,6 +100,7 @@ def test_small_tolerance_in_single_precision():
     assert abs(value(found.after) - known) < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [0.03, 0.27, 0.45])
 def test_two_components_between_printed_points(epsilon):
     formula = windows.two_components(10.0, epsilon)
@@ -150,6 +151,7 @@ def test_three_components_elsewhere_against_brute_force():
             assert abs(at(value(crossing), sets, level)) < 1e-7
 
 
+@pytest.mark.slow
 def test_answers_of_thresholds():
     # The nearest mean outside is as near as those inside.
     even = GaussianMixture.isotropic([[0.0], [10.0], [20.0]], 1.0)

@@ -163,6 +163,7 @@ def test_certificate_holds_on_a_grid():
     np.testing.assert_allclose(np.asarray(bounds.lower)[-6:], value[-6:], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("t", [0.1, 0.8, 1.4])
 def test_distance_against_a_sum_over_the_line(t):
     x = np.linspace(-12, 14, 1301)

@@ -197,6 +197,7 @@ def grid(count: int) -> np.ndarray:
     return np.asarray(Gaussian().noise_at(jnp.linspace(-4.0, 8.0, count)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "level"), [("early", 0.95), ("middle", 0.5)])
 @pytest.mark.parametrize("count", [24, 64, 256])
 def test_times_read_off_exact_curves_state_their_error(name, level, count):

@@ -232,6 +232,7 @@ def test_draws_that_stop_before_the_clean_end():
     assert_drawn_from(drawn, chain(noises, 27))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [27, 5, 40])
 def test_order_of_the_reverse_chain(first):
     """Total variation by regression over four doublings: 1 / steps, up to a log."""
