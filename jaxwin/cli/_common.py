@@ -35,7 +35,7 @@ class Common:
     precision: Literal["auto", "float32", "float64"] = "auto"
     """Float type; auto is float64 on a CPU and float32 on an accelerator."""
     quick: bool = False
-    """Coarser, in at most a minute on two cores."""
+    """Coarser, in about a minute on two cores."""
     until_stderr: Annotated[float | None, Arg(metavar="ERROR")] = None
     """Measure until the curves' standard errors are below this."""
     plan: bool = False
