@@ -153,9 +153,12 @@ def test_boxes_that_are_refused():
     for call in (wrong.observe, jax.jit(lambda *args: wrong.observe(*args))):
         with pytest.raises(ValueError, match="`noise` gives shape"):
             call(key, x, 0.5)
-    half = BlackBox(noise, denoise, lambda x: np.ones(2, int), LAW)
+    half = BlackBox(noise, denoise, lambda x: np.array([1, 0]), LAW)
     with pytest.raises(ValueError, match="`classify` gives shape .* floats"):
         half.label_probabilities(x)
+    more = BlackBox(noise, denoise, lambda x: np.array([-1.0, 2.0]), LAW)
+    with pytest.raises(ValueError, match="probabilities"):
+        more.label_probabilities(x)
     with pytest.raises(ValueError, match="`batched`"):
         box(batched=True, traceable=True)
     with pytest.raises(ValueError, match="`noise` is a .* hashed"):

@@ -12,11 +12,12 @@ from jaxtyping import Array
 from pages import Page, times_at
 
 from jaxwin._checks import BadInput
+from jaxwin.analysis import comparison
 from jaxwin.datasets import digits, from_arrays
 from jaxwin.report import _compare_figures, compare_of, plan_compare, write_study
 from jaxwin.report._compare import subject_of
 from jaxwin.report._compare_certificate import _between
-from jaxwin.report._compare_memory import memory
+from jaxwin.report._compare_memory import memory, unlike
 from jaxwin.report._compare_times import TimePair
 from jaxwin.report._measuring import Measuring
 from jaxwin.report._train_source import source_of
@@ -184,6 +185,8 @@ def test_models_that_do_not_answer_are_one_line():
 
     assert "shape" in refused(lambda x, a, s: jnp.zeros(3))
     assert "not finite" in refused(lambda x, a, s: x / 0.0)
+    # Only where there is hardly a signal.
+    assert "-12" in refused(lambda x, a, s: jnp.where(s > 100 * a, jnp.nan, a * x))
     assert "from_network" in refused(lambda x, a, s: np.sin(np.asarray(x)))
 
 
@@ -213,6 +216,28 @@ def test_points_are_chosen_as_in_the_training():
     foreign = {key: value for key, value in origin.items() if key != "digest"}
     assert subject(origin=foreign, pca=3).source.dimension == 3
     assert subject().source.dimension == 4
+
+
+def test_samples_that_are_unlike_data_are_told():
+    """Each by itself, where it is sure."""
+    good = {"entropy": 0.03, "held_out_entropy": 0.01, "variation": 0.03}
+    good |= {"entropy_stderr": 0.002, "held_out_entropy_stderr": 0.002}
+    good |= {"variation_stderr": 0.02, "distance_ratio": 0.98}
+    good |= {"distance_ratio_stderr": 0.02}
+    rest = {"distance": 1.0, "held_out_distance": 1.0, "copied": 0.01}
+    shares = {"share": np.full(2, 0.5), "held_out_share": np.full(2, 0.5)}
+
+    def told(**other: float) -> bool:
+        numbers = {k: np.asarray(v, float) for k, v in (good | rest | other).items()}
+        counts = {"num_samples": 100, "num_held_out": 100}
+        return unlike(comparison.SampleQuality(**counts, **shares, **numbers))
+
+    assert not told()
+    assert told(entropy=0.1)
+    assert told(variation=0.2)
+    assert told(distance_ratio=1.6)
+    assert told(distance_ratio=0.4)
+    assert not told(entropy=0.1, entropy_stderr=0.05)
 
 
 def test_pictures_are_of_points_as_they_came(monkeypatch):

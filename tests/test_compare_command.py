@@ -33,6 +33,10 @@ def linear(x, alpha, sigma):
 
 
 number = 3
+
+
+def edm(x, sigma):
+    return x / (1 + sigma**2)
 """
 LINE = ["compare", "--quiet", "--quick"]
 MIXTURE = ["--means", "1,-1", "--variances", "0.05"]
@@ -62,6 +66,7 @@ def test_mistakes_are_one_line_and_leave_nothing(capsys, tmp_path):
     assert "`model`" in refused(capsys, "--model", "no_module:x", *MIXTURE)
     assert "`model`" in refused(capsys, "--model", "our_models:number", *MIXTURE)
     assert "shape" in refused(capsys, "--model", "our_models:shapeless", *MIXTURE)
+    assert "from_network" in refused(capsys, "--model", "our_models:edm", *MIXTURE)
     assert "held_out" in refused(capsys, *model, *MIXTURE, "--held-out", "0.5")
     assert "model" in refused(capsys, *MIXTURE)
     assert "network" in refused(capsys, "--model", str(tmp_path), *MIXTURE)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+import scipy.integrate
 from exact_network import exact_denoiser
 
 from jaxwin.analysis import comparison, information, jacobian, speciation, symmetry
@@ -226,6 +227,35 @@ def test_errors_of_a_wrong_law():
     np.testing.assert_allclose(
         found.score_error[0], found.error[0] * snr * (1 + snr), rtol=1e-12
     )
+
+
+def test_path_errors_hold_that_of_the_grid():
+    """An error that is the same at all points: no noise, the integral by SciPy."""
+    law = GaussianMixture.isotropic(np.zeros((1, 1)), 1.0)
+    bump = lambda level: np.exp(-(((level - 1.3) / 0.6) ** 2) - level / 2)
+
+    def wrong(x, alpha, sigma):
+        level = 2 * jnp.log(alpha / sigma)
+        return law.denoise(x, alpha, sigma) + jnp.exp(
+            -(((level - 1.3) / 0.6) ** 2) - level / 2
+        )
+
+    exact = scipy.integrate.quad(
+        lambda s: 0.5 * np.exp(s) * bump(s) ** 2, -6, 9, points=[1.3], epsabs=1e-12
+    )[0]
+    errors = []
+    for count in (9, 17, 129):
+        found = comparison.denoiser_errors(
+            FunctionDenoiser(wrong),
+            {"population": law},
+            np.linspace(-6.0, 9.0, count),
+            num_replicas=64,
+        )
+        off, error = found.path[0, -1] - exact, found.path_stderr[0, -1]
+        assert abs(off) < error + 1e-9
+        errors.append(error)
+    assert errors[0] > 0.05 * exact
+    assert errors[2] < 1e-3 * exact
 
 
 @pytest.mark.slow

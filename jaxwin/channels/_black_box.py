@@ -16,6 +16,9 @@ from jaxwin._typing import Key, ScalarLike, TimesLike
 from jaxwin.channels._base import Datum
 from jaxwin.channels._observed import AbstractSimulated, LabelledData
 
+# How far probabilities may sum from 1: rounding of float32.
+SLACK = 1e-3
+
 
 class BlackBox(AbstractSimulated):
     """U-turns of a model that is known by its calls alone, whatever it does inside.
@@ -123,4 +126,10 @@ class _Told:
 
     def __call__(self, x: np.ndarray, t: Any) -> Any:
         del t
-        return self.function(x)
+        found = np.asarray(self.function(x))
+        total = np.sum(found, axis=-1)
+        if not (np.all(found >= 0) and np.all(np.abs(total - 1) <= SLACK)):
+            raise ValueError(
+                "`classify` must give probabilities: none negative, of sum 1."
+            )
+        return found

@@ -58,6 +58,12 @@ def denoiser_entry(entry: str) -> "AbstractDenoiser":
     def made(found: Any) -> Any:
         if isinstance(found, AbstractDenoiser) or _takes(found, 3):
             return found
+        if not _takes(found, 0):
+            raise TypeError(
+                "a function must take (x, alpha, sigma), or nothing and give a "
+                "denoiser; of D(x, sigma), eps(x, t) and the like make one: "
+                "from_network(D, EDM(), 'denoised') of jaxwin.scores"
+            )
         return found()
 
     found = _loaded(entry, made)

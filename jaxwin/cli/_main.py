@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; results on standard output, messages on standard error.
 
     Returns:
-        0 done, 2 bad input (one line on standard error), 130 interrupted.
+        0 done, 2 bad input or numbers that became NaN (one line on standard error), 130
+        interrupted.
     """
     argv = sys.argv[1:] if argv is None else argv
     if list(argv) == ["--version"]:
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         _parse(argv).run()
-    except BadInput as error:
+    except (BadInput, FloatingPointError) as error:
         print(f"jaxwin: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -35,8 +35,7 @@ def model_named(
     from jaxwin.learned import load
 
     try:
-        inner = place / "network"
-        network = load(inner if inner.is_dir() else place)
+        network = load(place)
     except BadInput as error:
         raise BadInput(str(error).replace("`folder`", "`model`")) from error
     origin = {} if network.origin is None else dict(network.origin)

@@ -62,7 +62,8 @@ def read_about(place: PathLike, name: str = "folder") -> dict[str, Any]:
     if not Path(place).is_dir():
         raise BadInput(f"`{name}` is {str(place)!r}; there is no such folder.")
     manifest = read_manifest(place) if is_ours(place) else {}
-    if not {"digest", "about", "notes"} <= manifest.keys():
+    known = {"digest", "about", "notes"} <= manifest.keys()
+    if not (known and isinstance(manifest["about"], dict)):
         raise BadInput(
             f"`{name}` is {str(place)!r}, which holds no network of jaxwin; give the "
             f"folder that training wrote."

@@ -89,9 +89,9 @@ class NetworkDenoiser(AbstractDenoiser):
             BadInput: The network knows no such label.
         """
         label = self.num_labels if label is None else label
-        if is_concrete(label) and not 0 <= int(label) <= self.num_labels:
+        if is_concrete(label) and label not in range(self.num_labels + 1):
             raise BadInput(
-                f"`label` is {int(label)}; the network knows {self.num_labels} labels: "
+                f"`label` is {label}; the network knows {self.num_labels} labels: "
                 f"it must be in 0 to {self.num_labels - 1}, or None for no label."
             )
         return eqx.tree_at(lambda d: d.label, self, jnp.asarray(label, jnp.int32))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -198,7 +199,8 @@ def _undone(course: Course, training: Training, place: Path | None) -> Course:
     """The state before a chunk that failed, to be gone on from at half the rate."""
     failures = int(course.failures) + 1
     if failures > training.retries:
-        kept = "" if place is None else f"; the last checkpoint is in {place.name!r}"
+        where = "" if place is None else os.path.relpath(place)
+        kept = "" if place is None else f"; the last checkpoint is in {where!r}"
         raise FloatingPointError(
             f"the loss became NaN or infinite {failures} times, last after step "
             f"{int(course.step)}, where the last good state is{kept}; lower "

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -189,11 +190,13 @@ def save(trained: Trained, folder: PathLike) -> None:
 
 
 def load(folder: PathLike) -> Trained:
-    """What `save` wrote: the same denoiser, bit for bit.
+    """What `save` wrote, or the network in a folder of `jaxwin train`, bit for bit.
 
     Raises:
         BadInput: No folder of a trained network, or one that was changed or cut.
     """
+    inner = Path(folder) / "network"
+    folder = inner if inner.is_dir() else folder
     about = read_about(folder)
     if "by_level" not in about:
         raise BadInput(
@@ -261,11 +264,13 @@ def _source(
         floats = lambda a: a.astype(jnp.float32) if eqx.is_inexact_array(a) else a
         batches = Fresh(jax.tree.map(floats, data))
     else:
-        points = np.asarray(data, np.float64)
-        if points.ndim != 2 or not points.size:
+        given = np.asarray(data)
+        if given.ndim != 2 or not given.size or given.dtype.kind == "c":
             raise BadInput(
-                f"`data` has shape {points.shape}; it must be (n, d), one point a row."
+                f"`data` has shape {given.shape} and type {given.dtype}; it must be "
+                f"(n, d), one point a row, of real numbers."
             )
+        points = given.astype(np.float64)
         if not np.all(np.isfinite(points)):
             raise BadInput("`data` holds NaN or infinity; drop those rows.")
         mean, variance = points.mean(axis=0), points.var(axis=0).mean()
@@ -294,10 +299,11 @@ def _checked_labels(labels: AnyArray | None, count: int) -> np.ndarray:
         return np.zeros(count, np.int32)
     found = np.asarray(labels)
     numbers = found.dtype.kind in "biuf" and found.shape == (count,)
-    if not numbers or not np.all((found >= 0) & (found == found // 1)):
+    whole = lambda: (found >= 0) & (found == found // 1) & (found < 2**31)
+    if not numbers or not np.all(whole()):
         raise BadInput(
             f"`labels` has shape {found.shape} and type {found.dtype}; it must be "
-            f"({count},), whole numbers from 0, one a point."
+            f"({count},), whole numbers from 0 and below 2^31, one a point."
         )
     return found.astype(np.int32)
 

@@ -58,8 +58,10 @@ def _errors(found: Comparison) -> Any:
     series = []
     for i, (place, one) in enumerate(found.errors.items()):
         loss = one.optimal_loss[reference(found)]
+        # Of points the optimum has none at little noise: in units of the largest there.
+        loss = np.maximum(loss, 1e-3 * loss.max())
         for j, optimum in enumerate(one.optima):
-            some = (loss > 0) & (one.error[j] > LEAST * loss)
+            some = one.error[j] > LEAST * loss
             share = one.error[j, some] / loss[some]
             bar = one.error_stderr[j, some] / one.error[j, some] / np.log(10)
             label = optimum if len(found.errors) == 1 else f"{optimum},\n{place}"

@@ -4,13 +4,16 @@ import dataclasses
 
 import numpy as np
 
-from jaxwin.report._compare_memory import memory
+from jaxwin.analysis import comparison
+from jaxwin.report._compare_memory import memory, unlike
 from jaxwin.report._compare_result import Comparison
-from jaxwin.report._compare_times import TimePair
+from jaxwin.report._compare_times import ERRORS as SIGMA, TimePair
 from jaxwin.report._words import listed, with_error
 
 # From here on something deviates: nats of paths, standard errors, share of eigenvalues.
 NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
+# Errors by which one of two models is told to be the better one.
+JUDGED = 2
 # OU time by which classes are forgotten earlier or later on average.
 SHIFT = 0.02
 # Classes whose certified times are told in words.
@@ -26,7 +29,7 @@ class Worst:
     log_snr: float
     noise: float
     rate: float
-    relative: float
+    relative: float | None
 
 
 def reference(found: Comparison) -> int:
@@ -45,7 +48,7 @@ def worst(found: Comparison) -> Worst:
         log_snr=float(errors.log_snr[i]),
         noise=float(errors.noise[i]),
         rate=float(rate[i]),
-        relative=float(error[i] / loss) if loss > 0 else 0.0,
+        relative=float(error[i] / loss) if loss > 0 else None,
     )
 
 
@@ -63,7 +66,8 @@ def deviating(found: Comparison) -> dict[str, bool]:
         "errors": bool(path > max(NATS, 3 * path_error)),
         "information": not found.information.collapse.agrees,
         "spectra": bool(np.max(_surely(found)) > SPECTRUM),
-        "samples": bool(samples.energy > ERRORS * samples.energy_stderr),
+        "samples": bool(samples.energy > ERRORS * samples.energy_stderr)
+        or (samples.quality is not None and unlike(samples.quality)),
     }
     if samples.share.size > 1:
         told["classes"] = samples.furthest[1] > ERRORS
@@ -94,26 +98,36 @@ def sentences(found: Comparison) -> list[str]:
 
 def _errors(found: Comparison) -> str:
     errors, of = list(found.errors.values())[-1], reference(found)
-    path, bound = errors.path[of, -1], errors.bound[of, -1]
+    path = errors.path[of, -1]
     optimum = errors.optima[of]
     if path < 1e-6:
         return f"The model is the {optimum} denoiser, to rounding, at every noise."
-    at = worst(found)
-    bounds = ""
-    if bound < 1:  # NaN at points of another law, where it does not hold
+    at, stderr = worst(found), errors.path_stderr[of, -1]
+    bound, bounds = np.sqrt((path + 2 * stderr) / 2), ""
+    if errors.of == optimum and bound < 1:
         bounds = (
-            f", which bounds the total variation of what it generates by {bound:.2g}"
+            f", which bounds the total variation between what they end in by "
+            f"{bound:.2g} (time grids are not part of it)"
         )
-    nats = f"{with_error(path, errors.path_stderr[of, -1])} nats"
+    nats = f"{with_error(path, stderr)} nats"
     integrated = (
-        f"its backward paths are {nats} away{bounds}"
+        f"its backward paths (reverse SDE) are {nats} away{bounds}"
         if errors.of == optimum
         else f"half of its squared error, integrated over the SNR, is {nats}"
     )
+    share = (
+        f"has no loss of its own and that of the model is "
+        f"{2 * at.rate * np.exp(-at.log_snr):.2g}"
+        if at.relative is None
+        else f"has a loss of which its squared error is {100 * at.relative:.2g} %"
+    )
+    edge = ", the least that was measured" if at.log_snr == errors.log_snr[0] else ""
+    span = f"{errors.log_snr[-1]:.3g} to {errors.log_snr[0]:.3g}"
     return (
-        f"The model deviates most from the {optimum} at log-SNR {at.log_snr:.2g} (OU "
-        f"time {at.noise:.3g}), where its squared error is {at.relative:.1%} of the "
-        f"loss that the {optimum} has; over all noises {integrated}."
+        f"The model deviates most from the {optimum}, in nats a unit of log-SNR, at "
+        f"log-SNR {at.log_snr:.2g} (OU time {at.noise:.3g}{edge}), where the "
+        f"{optimum} {share}; over log-SNRs from {span} {integrated}. At less noise "
+        f"than that nothing is said."
     )
 
 
@@ -131,10 +145,10 @@ def _memory(found: Comparison) -> str:
     better = with_error(abs(known.better), known.better_stderr)
     judged = (
         "it is the better model of the data"
-        if known.better > ERRORS * known.better_stderr
+        if known.better > JUDGED * known.better_stderr
         else "it is the worse model of the data"
-        if known.better < -ERRORS * known.better_stderr
-        else "the two are equally good within errors"
+        if known.better < -JUDGED * known.better_stderr
+        else f"the two are equally good within {JUDGED} errors"
     )
     return (
         f"It {known.verdict}: at log-SNR {known.log_snr:.2g}, where that shows most, "
@@ -153,7 +167,10 @@ def _times(found: Comparison) -> str:
     other = [said(pair) for pair in pairs if not pair.agrees]
     parts = []
     if same:
-        parts.append(f"These times agree within errors: {listed(same)}.")
+        parts.append(
+            f"These times agree within {SIGMA:g} standard errors or 1 %, all pairs at "
+            f"once: {listed(same)}."
+        )
     if other:
         parts.append(f"These do not: {listed(other)}.")
     if found.survival is not None and len(found.survival.classes) > 1:
@@ -227,13 +244,33 @@ def _samples(found: Comparison) -> str:
             if flags["classes"]
             else "Its samples have the right shares of the classes within errors."
         )
+    if samples.quality is not None:
+        parts.append(_quality(samples.quality))
     distance = with_error(float(samples.energy), float(samples.energy_stderr))
-    verdict = "differs" if flags["samples"] else "does not differ"
+    beyond = samples.energy > ERRORS * samples.energy_stderr
+    verdict = "differs" if beyond else "does not differ"
     parts.append(
         f"The law of its samples {verdict} from that of unseen points beyond errors "
         f"(energy distance {distance})."
     )
     return " ".join(parts)
+
+
+def _quality(quality: comparison.SampleQuality) -> str:
+    own, held, ratio = (
+        with_error(float(value), float(error))
+        for value, error in (
+            (quality.entropy, quality.entropy_stderr),
+            (quality.held_out_entropy, quality.held_out_entropy_stderr),
+            (quality.distance_ratio, quality.distance_ratio_stderr),
+        )
+    )
+    verdict = "unlike held-out data" if unlike(quality) else "like held-out data"
+    return (
+        f"By the classifier they are {verdict}: its mean entropy is {own} nats (held "
+        f"out {held}), and they are {ratio} times as far from the nearest training "
+        f"point as held-out data are."
+    )
 
 
 def _late_start(found: Comparison) -> str:

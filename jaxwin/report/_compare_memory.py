@@ -13,6 +13,9 @@ COPIES = 0.1
 # On the way to the optimum of the training points; loss at held-out points in excess
 # of that at training points.
 THERE, GAP = 0.9, 0.5
+# Samples are unlike data from here on, if it is sure: nats of entropy, total variation
+# of class shares, share of the distance to the nearest training point.
+ENTROPY, VARIATION, DISTANCE, ERRORS = 0.05, 0.05, 0.2, 3.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +54,9 @@ def memory(found: Comparison) -> Memory | None:
     quality = found.samples.quality
     copied = None if quality is None else float(quality.copied)
     copies = share > THERE or (copied is not None and copied > COPIES)
-    partly = "memorises in part" if gap > GAP else "generalises"
+    verdict = "memorises in part" if gap > GAP else "generalises"
+    if quality is not None and unlike(quality):
+        verdict = "has not learned the data, of which its samples differ"
     return Memory(
         log_snr=float(seen.log_snr[i]),
         share=share,
@@ -59,7 +64,18 @@ def memory(found: Comparison) -> Memory | None:
         copied=copied,
         better=better,
         better_stderr=error,
-        verdict="copies" if copies else partly,
+        verdict="copies" if copies else verdict,
+    )
+
+
+def unlike(quality: comparison.SampleQuality) -> bool:
+    """Whether samples differ from held-out data beyond errors, as a classifier sees."""
+    sure = lambda away, error, least: bool(abs(away) > max(least, ERRORS * error))
+    error = np.hypot(quality.entropy_stderr, quality.held_out_entropy_stderr)
+    return (
+        sure(quality.entropy - quality.held_out_entropy, error, ENTROPY)
+        or sure(quality.variation, quality.variation_stderr, VARIATION)
+        or sure(quality.distance_ratio - 1, quality.distance_ratio_stderr, DISTANCE)
     )
 
 

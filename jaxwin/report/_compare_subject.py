@@ -31,7 +31,7 @@ from jaxwin.targets import (
 # Names of the optima: of a law, and of data.
 POPULATION, DATA_SET, KERNEL = "population", "data set", "kernel density"
 # Log-SNRs, in units of the data, at which a model is tried before long work.
-TRIED = (-6.0, 0.0, 6.0)
+TRIED = tuple(range(-12, 13, 2))
 # Log-SNR, in units of the data, at which simulated runs end.
 CLEAN = 8.0
 CLOCK = OrnsteinUhlenbeck()

@@ -1,6 +1,7 @@
 """Train a network on a law or a data set, and say how good it is level by level."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,10 +35,12 @@ from jaxwin.report._table import add_row, in_brackets, plain_table
 from jaxwin.report._train_source import Source, configured
 from jaxwin.targets import AbstractTarget
 
-# Log-SNRs at which losses are told, about minus the log of the data's variance.
-REACH, LEVELS = 8.0, 17
+# Log-SNRs at which losses are told, about minus the log of the data's variance: from
+# hidden to where samples end.
+REACH, LEVELS = 8.0, 33
+CLEAREST = -2 * math.log(comparison.TO)
 # Noised points for the errors; each costs a pass of the exact optimum too.
-POINTS = 4096
+POINTS = 2048
 # Looks at the errors along training, at steps that double, and their noised points.
 LOOKS, LOOKED = 6, 512
 # Samples that are kept, for the figure and for whoever reads the results.
@@ -196,8 +199,8 @@ def _levels(levels: str, clock: str | None, spread: float) -> AbstractLevels:
 
 
 def log_snrs(spread: float, count: int = LEVELS) -> Float[np.ndarray, " t"]:
-    """Log-SNRs from where data of this spread are hidden to where they are clear."""
-    return np.linspace(-REACH, REACH, count) - 2 * np.log(spread)
+    """Log-SNRs from where data of this spread are hidden to where samples end."""
+    return np.linspace(-REACH, CLEAREST, count) - 2 * np.log(spread)
 
 
 def _look(
@@ -406,7 +409,7 @@ def _table(source: Source, errors: Mapping[str, comparison.DenoiserErrors]) -> A
         "Loss E|x0 - D|², optimum the same of the exact denoiser, error E|D - D*|².",
     )
     for name, one in errors.items():
-        for i in range(0, one.log_snr.size, 4):
+        for i in range(0, one.log_snr.size, one.log_snr.size // 4):
             add_row(
                 table,
                 name,

@@ -319,6 +319,11 @@ def _checked(value: Any, like: Array) -> Array:
             f"`function` gives shape {array.shape} for x of shape {like.shape}; it "
             f"must give {like.shape}, one number for each coordinate."
         )
+    if jnp.iscomplexobj(array):
+        raise ValueError(
+            f"`function` gives {array.dtype}; it must give real numbers: take the real "
+            f"part, if that is meant."
+        )
     return array.astype(like.dtype)
 
 

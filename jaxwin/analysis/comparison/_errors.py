@@ -26,7 +26,9 @@ class DenoiserErrors(eqx.Module):
     integrated error int (1/2) E|D - D*|^2 d snr = int_0^T E|s - s*|^2 dt in OU time,
     from the least noise on. For the optimum of the law that the points are `of` (only
     there), loss = its own loss + error, and `path` is the KL divergence of the exact
-    backward paths from those of D, begun at one law.
+    backward paths from those of D, begun at one law and stopped at the least noise;
+    below it a learned score is as wrong as its clean end, and the path grows. Its error
+    holds the difference to every second level.
     """
 
     optima: tuple[str, ...] = eqx.field(static=True)
@@ -144,6 +146,7 @@ def denoiser_errors(
     blocks = _path(noisier, found.block_means["error"])
     share = (found.block_counts / found.count)[:, None, None]
     spread = np.sum((share * (blocks - path)) ** 2, axis=0)
+    stderr = np.sqrt(spread * len(share) / (len(share) - 1))
     return DenoiserErrors(
         optima=tuple(optima),
         of=of,
@@ -152,7 +155,7 @@ def denoiser_errors(
         noise=0.5 * np.logaddexp(0.0, -noisier),
         log_snr=noisier,
         path=path,
-        path_stderr=np.sqrt(spread * len(share) / (len(share) - 1)),
+        path_stderr=np.hypot(stderr, path - _path(noisier, found.mean["error"], 2)),
         **curves,
     )
 
@@ -196,10 +199,16 @@ def _score_factor(log_snr: Float[np.ndarray, " t"]) -> Float[np.ndarray, "1 t"]:
 
 
 def _path(
-    log_snr: Float[np.ndarray, " t"], error: Float[np.ndarray, "*b t"]
+    log_snr: Float[np.ndarray, " t"], error: Float[np.ndarray, "*b t"], every: int = 1
 ) -> Float[np.ndarray, "*b t"]:
-    """Int (1/2) error d snr from the least noise on, by trapezia in log-SNR."""
+    """Int (1/2) error d snr from the least noise on, by trapezia in log-SNR.
+
+    every: straight lines between so many levels; the last one is always kept.
+    """
     rate = 0.5 * np.exp(log_snr) * error
+    kept = np.unique(np.r_[0 : log_snr.size : every, log_snr.size - 1])
+    line = lambda row: np.interp(-log_snr, -log_snr[kept], row[kept])
+    rate = np.apply_along_axis(line, -1, rate)
     steps = 0.5 * (rate[..., 1:] + rate[..., :-1]) * -np.diff(log_snr)
     none = np.zeros_like(rate[..., :1])
     return np.concatenate([none, np.cumsum(steps, axis=-1)], axis=-1)
