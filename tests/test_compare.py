@@ -1,6 +1,7 @@
 """A model beside the optimum: the law deviates nowhere, wrong laws where wrong."""
 
 import json
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -228,9 +229,9 @@ def test_samples_that_are_unlike_data_are_told():
     shares = {"share": np.full(2, 0.5), "held_out_share": np.full(2, 0.5)}
 
     def told(**other: float) -> bool:
-        numbers = {k: np.asarray(v, float) for k, v in (good | rest | other).items()}
-        counts = {"num_samples": 100, "num_held_out": 100}
-        return unlike(comparison.SampleQuality(**counts, **shares, **numbers))
+        made: dict[str, Any] = {"num_samples": 100, "num_held_out": 100} | shares
+        made |= {k: np.asarray(v, float) for k, v in (good | rest | other).items()}
+        return unlike(comparison.SampleQuality(**made))
 
     assert not told()
     assert told(entropy=0.1)

@@ -487,7 +487,9 @@ def test_bad_functions_of_one_point_are_named():
     with pytest.raises(ValueError, match="of int64 on the host.* of floats"):
         jit(from_network(lambda x, t: np.zeros(3, np.int64), host=True))
     with pytest.raises(ValueError, match="real"):
-        from_network(lambda x, s: x + 1j, EDM(), "denoised").denoise(X, 1.0, 0.5)
+        from_network(lambda x, s: x.astype(complex), EDM(), "denoised").denoise(
+            X, 1.0, 0.5
+        )
     with pytest.raises(ValueError, match=r"gives shape \(3,\) .*must give \(2, 3\)"):
         jit(from_network(wrong(3), batched=True, host=True))
     with pytest.raises(ValueError, match=r"gives shape \(4,\).*must give \(1, 3\)"):
