@@ -313,16 +313,16 @@ def _nonzero(value: Array) -> Array:
 
 def _checked(value: Any, like: Array) -> Array:
     """A prediction in the type of the points it belongs to, one for each coordinate."""
+    if jnp.iscomplexobj(value):
+        raise ValueError(
+            "`function` gives complex numbers; it must give real ones: take the real "
+            "part, if that is meant."
+        )
     array = as_float(value)
     if array.shape != like.shape:
         raise ValueError(
             f"`function` gives shape {array.shape} for x of shape {like.shape}; it "
             f"must give {like.shape}, one number for each coordinate."
-        )
-    if jnp.iscomplexobj(array):
-        raise ValueError(
-            f"`function` gives {array.dtype}; it must give real numbers: take the real "
-            f"part, if that is meant."
         )
     return array.astype(like.dtype)
 
