@@ -499,6 +499,14 @@ def stopped(place: Path, limit: int = 40) -> None:
         run_blocks(function, 64, jr.key(0), block_size=8, folder=place)
 
 
+def test_numbers_that_become_nan_are_one_line(capsys, monkeypatch):
+    def broken(self):
+        raise FloatingPointError("the loss became NaN")
+
+    monkeypatch.setattr(Report, "run", broken)
+    assert refused(capsys, "report") == "jaxwin: the loss became NaN\n"
+
+
 def test_resuming_with_other_data_is_one_line(capsys):
     np.savez("data.npz", x=CLUSTERS, y=LABELS)
     stopped(Path(".jaxwin-report.blocks/classes-and-collapse"))

@@ -12,6 +12,8 @@ from jaxwin.report._words import listed, with_error
 
 # From here on something deviates: nats of paths, standard errors, share of eigenvalues.
 NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
+# Share of its largest loss from which on an optimum has any.
+NONE = 1e-9
 # Errors by which one of two models is told to be the better one.
 JUDGED = 2
 # OU time by which classes are forgotten earlier or later on average.
@@ -24,7 +26,10 @@ ACCURATE = 0.97
 
 @dataclasses.dataclass(frozen=True)
 class Worst:
-    """The noise at which a unit of log-SNR costs the most nats; the relative excess."""
+    """The noise at which a unit of log-SNR costs the most nats.
+
+    relative: the excess in units of the optimum's own loss; None where that has none.
+    """
 
     log_snr: float
     noise: float
@@ -43,12 +48,13 @@ def worst(found: Comparison) -> Worst:
     error = errors.error[reference(found)]
     rate = 0.5 * np.exp(errors.log_snr) * error
     i = int(np.argmax(rate))
-    loss = errors.optimal_loss[reference(found), i]
+    losses = errors.optimal_loss[reference(found)]
+    loss = losses[i]
     return Worst(
         log_snr=float(errors.log_snr[i]),
         noise=float(errors.noise[i]),
         rate=float(rate[i]),
-        relative=float(error[i] / loss) if loss > 0 else None,
+        relative=float(error[i] / loss) if loss > NONE * losses.max() else None,
     )
 
 
