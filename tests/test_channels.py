@@ -95,6 +95,7 @@ def confusion(name: str, t: float) -> np.ndarray:
 # The contract
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_starts_are_drawn_from_the_law(name):
     observed = Observed(LAWS[name], Gaussian())
@@ -117,6 +118,7 @@ def test_starts_are_drawn_from_the_law(name):
         assert abs(np.mean(draws**2) - square) < 4 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(CLOCKS, ["ou", "edm", "flow", "ddpm"]))
 def test_observations_have_the_amplitudes_of_the_clock(name):
     process = CLOCKS[name]

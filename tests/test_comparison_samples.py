@@ -112,6 +112,7 @@ def test_generated_points_have_the_law():
     assert np.all(np.abs(inside.var(axis=0) - 0.2) < 4 * 0.2 * np.sqrt(2 / len(inside)))
 
 
+@pytest.mark.slow
 def test_units_do_not_matter():
     """Data of any size: a scale of the law is a scale of its samples."""
     made = []

@@ -714,6 +714,7 @@ def test_bad_input_has_its_line(name):
         call()
 
 
+@pytest.mark.slow
 def test_lists_and_whole_numbers_are_taken():
     x, times = jnp.array([1.0, 0.0, 2.0, 1.0]), jnp.array([3.0, 2.0, 1.0])
     same = sample(DDIM(), SCORE, x, times, KEY)

@@ -104,6 +104,7 @@ def test_far_apart_means_stay_finite():
         np.testing.assert_allclose(soft(law, xs, alpha, sigma).sum(1), 1, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_score_identity_of_sub_mixtures():
     """Windows 1.2: grad log p - grad log p^S = r (grad log p^S' - grad log p^S)."""
     rng = np.random.default_rng(1)
@@ -456,6 +457,7 @@ def hard(means, variances, log_weights, x, alpha, sigma):
     return law.denoise(x, alpha, sigma), shift, log_p, law.log_density(x, alpha, sigma)
 
 
+@pytest.mark.slow
 @hypothesis.settings(deadline=None, max_examples=60)
 @hypothesis.given(
     seed=st.integers(0, 2**31 - 1),

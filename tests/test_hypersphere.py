@@ -95,6 +95,7 @@ def test_against_scipy(d):
     np.testing.assert_allclose(slope, ive(nu + 1, kappas) / ive(nu, kappas), rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d", [1, 2, 100])
 def test_bessel_functions_are_even_and_smooth_at_zero(d):
     nu = d / 2 - 1

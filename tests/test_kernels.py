@@ -164,6 +164,7 @@ def temporary(function, *args) -> int:
     return memory.temp_size_in_bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["score_many", "many"])
 def test_temporaries_of_a_large_data_set(method):
     """At most 16 MiB at 1024 points in 784 dimensions, 60000 data points."""

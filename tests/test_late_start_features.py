@@ -161,6 +161,7 @@ def test_moments_map_linearly():
     assert moments.uncertainty == pytest.approx(-np.sum(p * np.log(p)) / len(p))
 
 
+@pytest.mark.slow
 def test_samples_are_counted_as_by_hand(found, samples):
     reference = late_start.feature_moments(linear(), data())
     assert found.num_samples == SIZE * BATCHES

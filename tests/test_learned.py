@@ -84,6 +84,7 @@ def denoiser_of(config: Network) -> NetworkDenoiser:
     return NetworkDenoiser(state, mean, std, label, graph, config.num_labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ratio", [1e-2, 0.1, 1.0, 10.0, 1e2])
 def test_exact_network_gives_back_the_exact_law(ratio):
     x0, z, v = (jr.normal(jr.key(i), (3,)) for i in range(3))

@@ -182,6 +182,7 @@ class Told(nnx.Module):
         )
 
 
+@pytest.mark.slow
 def test_labels_are_dropped_at_their_rate():
     """By the loss of a network that says its label: E (label - F*)^2, F* of mean 0."""
     graph, params, fixed = nnx.split(Told(), nnx.Param, ...)

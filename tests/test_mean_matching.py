@@ -100,6 +100,7 @@ def test_by_draws():
     assert abs(belief(snr, float(v)) - mean.mean()) < 4 * stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("v", [2, 1000])
 def test_inverse(v):
     noises = [1e-30, 1e-6, 0.1, 0.731182796, 0.99, 1 - 1e-6]

@@ -91,6 +91,7 @@ jit_weights = jax.jit(metrics.mode_weight_error)
 jit_transport = jax.jit(transport, static_argnums=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (40, 55), (300, 12)])
 def test_the_line_against_scipy(n, m):
     x, y = RNG.normal(size=n), 2 * RNG.normal(size=m) + 1
@@ -511,6 +512,7 @@ def test_equal_samples(name):
 # Transformations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some(PAIRS, ["sliced", "mmd", "frechet"]))
 def test_gradients_against_differences(name):
     x, y = samples()
@@ -546,6 +548,7 @@ def test_fidelity_of_equal_eigenvalues():
     np.testing.assert_allclose(along, 1.5 * jnp.trace(step))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     some([n for n in EVERY if "order" not in n], ["sliced", "energy", "frechet"]),

@@ -322,6 +322,7 @@ def mixture_by_hand(x: np.ndarray, alpha: float, sigma: float):
     return p @ (means + gain[:, None] * offset), -p @ (offset / var[:, None])
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", some(CLOCKS, ["edm", "ddpm"]))
 def test_exact_score_and_its_forms(name):

@@ -798,6 +798,7 @@ def test_windows_reference_values():
     assert abs(float(separation_at(0.75)) - 0.922412292640423) < 1e-13
 
 
+@pytest.mark.slow
 def test_agreement_with_a_rare_class_stays_below_one():
     law = GaussianMixture.isotropic(
         np.array([[2.0], [-2.0]]), 0.1, np.array([0.99, 0.01])

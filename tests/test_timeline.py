@@ -68,6 +68,7 @@ def test_points_are_those_of_the_law(found):
     np.testing.assert_array_equal(found.label, found.posterior[:, 0, :4].argmax(axis=1))
 
 
+@pytest.mark.slow
 def test_readings_of_the_posteriors(found):
     # Again by a plain loop: the least noise at which a node of the branch is below.
     time, state = np.asarray(found.decision.time), found.state
