@@ -258,6 +258,10 @@ def test_certified_times_are_where_the_band_crosses():
     assert between(0.0, 0.75) == pytest.approx((0.875, 0.875))
     assert between(0.3, 0.75) == pytest.approx((0.0, np.inf))
     assert between(0.2, 0.75) == pytest.approx((0.25, 1.75))
+    # Up again at the end, and above throughout.
+    back = np.array([1.0, 0.7, 0.9, 0.7, 0.9])
+    assert _between(noises, back, np.zeros(5), 0.8) == (2.0, np.inf)
+    assert _between(noises, np.ones(5), np.zeros(5), 0.8) == (2.0, np.inf)
 
 
 def test_the_plan_counts_evaluations():

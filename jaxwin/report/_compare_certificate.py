@@ -107,7 +107,7 @@ def _between(
     )  # falls from i to i + 1
     last_sure = np.flatnonzero(surely)
     first, final = 0.0, np.inf
-    if last_sure.size == len(noises):
+    if surely[-1]:
         return float(noises[-1]), final
     if last_sure.size:
         first = place(kept - bound, last_sure[-1])
