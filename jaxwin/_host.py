@@ -100,8 +100,14 @@ class OnHost:
 
 def _parts(code: Any) -> list[Any]:
     """What a compiled function does, without where it stands."""
-    inner = [_parts(c) if hasattr(c, "co_code") else c for c in code.co_consts]
-    return [code.co_code, code.co_names, inner]
+
+    def constant(value: Any) -> Any:
+        if hasattr(value, "co_code"):
+            return _parts(value)
+        # Their order is another one in each process.
+        return sorted(map(repr, value)) if isinstance(value, frozenset) else value
+
+    return [code.co_code, code.co_names, [constant(c) for c in code.co_consts]]
 
 
 def check_hashable(function: Callable[..., Any], name: str) -> None:

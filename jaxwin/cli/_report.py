@@ -57,12 +57,12 @@ class Report(Audit):
             # Before the diagnosis, which takes long.
             check_model(model[0], data, **beside)
         if self.plan:
-            costs: dict[str, Any] = {}
+            parts: dict[str, Any] = {}
             with self.stages() as stage:
-                costs[""] = plan(data, stage=stage, **options)
+                cost = plan(data, stage=stage, **options)
                 if model is not None:
-                    costs["model"] = plan_compare(model[0], data, stage=stage, **beside)
-            self.tell_plan(costs.pop(""), **costs)
+                    parts["model"] = plan_compare(model[0], data, stage=stage, **beside)
+            self.tell_plan(cost, **parts)
             return
         with self.stages() as stage:
             diagnosis = diagnose(

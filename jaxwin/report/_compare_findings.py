@@ -7,11 +7,11 @@ import numpy as np
 from jaxwin.analysis import comparison
 from jaxwin.report._compare_memory import memory, unlike
 from jaxwin.report._compare_result import Comparison
-from jaxwin.report._compare_times import ERRORS as SIGMA, TimePair
+from jaxwin.report._compare_times import ERRORS, TimePair
 from jaxwin.report._words import listed, with_error
 
-# From here on something deviates: nats of paths, standard errors, share of eigenvalues.
-NATS, ERRORS, SPECTRUM = 0.01, 3.5, 0.05
+# From here on something deviates: nats of paths, share of eigenvalues.
+NATS, SPECTRUM = 0.01, 0.05
 # Share of its largest loss from which on an optimum has any.
 NONE = 1e-9
 # Errors by which one of two models is told to be the better one.
@@ -174,7 +174,7 @@ def _times(found: Comparison) -> str:
     parts = []
     if same:
         parts.append(
-            f"These times agree within {SIGMA:g} standard errors or 1 %, all pairs at "
+            f"These times agree within {ERRORS:g} standard errors or 1 %, all pairs at "
             f"once: {listed(same)}."
         )
     if other:
